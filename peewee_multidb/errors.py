@@ -1,0 +1,112 @@
+"""Every exception and warning of the package.
+
+All derive from `MultiDBError`. Where Peewee users already catch something for the same kind of
+trouble, the class keeps that Peewee base as well, so that existing ``except`` clauses go on working.
+Each message says what happened, for which model and database, and what to do about it; none ever
+holds a password.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+import peewee
+
+__all__ = [
+    "ConfigurationError",
+    "CrossDatabaseQuery",
+    "DatabaseNotAllowed",
+    "MissingShardKey",
+    "MultiDBError",
+    "NoDatabaseSelected",
+    "PartialCommit",
+    "ReadOnlyDatabase",
+    "ScatterNotSupported",
+    "UncoveredWrite",
+    "UnknownDatabase",
+    "WrongShard",
+]
+
+
+class MultiDBError(peewee.PeeweeException):
+    """The base of every error that this package raises."""
+
+
+class ConfigurationError(MultiDBError, peewee.ImproperlyConfigured):
+    """A setting, a Meta option or an argument does not make sense."""
+
+
+class UnknownDatabase(MultiDBError, KeyError):
+    """A name is not in the registry."""
+
+    # KeyError prints the repr of its argument; a sentence should read as one.
+    __str__ = Exception.__str__
+
+
+class NoDatabaseSelected(MultiDBError, peewee.InterfaceError):
+    """A model without a home was queried outside every scope."""
+
+
+class DatabaseNotAllowed(MultiDBError, peewee.InterfaceError):
+    """A model was sent to a database that its ``db_name`` does not list."""
+
+
+class CrossDatabaseQuery(MultiDBError, peewee.NotSupportedError):
+    """One SQL statement would need tables of two databases."""
+
+
+class ReadOnlyDatabase(MultiDBError, peewee.OperationalError):
+    """A write was sent to a read-only database or under `use_replica`."""
+
+
+class MissingShardKey(MultiDBError, peewee.InterfaceError):
+    """A write on a sharded model does not say which shard it belongs to."""
+
+
+class WrongShard(MultiDBError, peewee.IntegrityError):
+    """A row was sent to another shard than the one its key belongs to."""
+
+
+class ScatterNotSupported(MultiDBError, peewee.NotSupportedError):
+    """A query over several shards could not be answered as one database would answer it."""
+
+
+class PartialCommit(MultiDBError, peewee.OperationalError):
+    """Some databases of one `atomic` block have committed and others have not.
+
+    Attributes:
+        committed: names of the databases whose transaction is durable.
+        rolled_back: names of the databases whose transaction is undone.
+        unknown: names of the databases that may have done either.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        committed: Iterable[str] = (),
+        rolled_back: Iterable[str] = (),
+        unknown: Iterable[str] = (),
+    ) -> None:
+        super().__init__(message)
+        self.committed = tuple(committed)
+        self.rolled_back = tuple(rolled_back)
+        self.unknown = tuple(unknown)
+
+
+class UncoveredWrite(MultiDBError, UserWarning):
+    """A write went to a database that no open `atomic` block covers."""
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Return the end of a sentence that helps with a misspelt `name`.
+
+    Names the closest of `known` and then all of them, or says that there are none.
+    """
+    names = sorted(str(k) for k in known)
+    if not names:
+        return "none are known"
+    close = difflib.get_close_matches(name, names, n=1)
+    listed = ", ".join(names)
+    return f"did you mean {close[0]!r}? Known: {listed}" if close else f"known: {listed}"
