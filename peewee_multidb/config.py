@@ -1,0 +1,335 @@
+"""Settings: a dict, a TOML file or the environment become frozen dataclasses.
+
+Nothing connects here and no driver is looked up; this module only decides what was meant, and says
+so when it cannot. How a database URL is read, and how a password is kept, is in `urls`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import peewee
+
+from .errors import ConfigurationError, nearest
+from .urls import SECRET_KEY, URL_PARTS, DatabaseURL, Secret, parse_url, seal, typed
+
+__all__ = [
+    "DatabaseSettings",
+    "DatabaseURL",
+    "PoolSettings",
+    "ReplicaSettings",
+    "Secret",
+    "parse_url",
+    "settings_from",
+    "settings_from_env",
+    "settings_from_toml",
+]
+
+MIRROR = "mirror"
+
+
+@dataclass(frozen=True, slots=True)
+class PoolSettings:
+    """How many connections a database keeps, as `playhouse.pool` understands it.
+
+    Attributes:
+        max_connections: the most connections open at once.
+        stale_timeout: the age in seconds after which a connection is not used again; None is never.
+        timeout: how many seconds to wait for a free connection; None fails at once, 0 waits for ever.
+    """
+
+    max_connections: int = 20
+    stale_timeout: float | None = None
+    timeout: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicaSettings:
+    """A server that repeats a primary. Without a `url` it is a mirror: the primary itself, for tests."""
+
+    url: DatabaseURL | None
+
+    @property
+    def is_mirror(self) -> bool:
+        return self.url is None
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseSettings:
+    """What the registry needs to know to open one named database.
+
+    Exactly one of `url` and `database` is set; an existing peewee `database` is used as it is.
+
+    Attributes:
+        options: keyword arguments of the Peewee class and the driver, secrets sealed (see `unseal`).
+        password: the password of every server of this database whose URL has none.
+        server_version: the version to compile SQL for, for drivers that support several.
+    """
+
+    name: str
+    url: DatabaseURL | None = None
+    database: peewee.Database | None = None
+    replicas: tuple[ReplicaSettings, ...] = ()
+    read_only: bool = False
+    pool: PoolSettings | None = None
+    options: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    password: Secret | None = None
+    server_version: str | None = None
+
+    def password_of(self, url: DatabaseURL) -> str | None:
+        """Reveal the password for `url`, which is this database's own or that of a replica."""
+        secret = url.password or self.password
+        return None if secret is None else secret.reveal()
+
+
+def settings_from(mapping: Mapping[str, object]) -> dict[str, DatabaseSettings]:
+    """Read the settings of several databases.
+
+    Args:
+        mapping: a URL, a peewee `Database`, or a table of the fields of `DatabaseSettings`, by name.
+            In a table ``replicas`` lists URLs, tables with a ``url``, or ``"mirror"``; ``pool`` is
+            True, a number of connections or a table of the fields of `PoolSettings`; ``password`` is
+            the password, ``{"env": variable}`` or ``{"file": path}``.
+
+    Raises:
+        ConfigurationError: naming the database, the key and the nearest known key.
+    """
+    if not isinstance(mapping, Mapping):
+        raise ConfigurationError(f"databases must be a table by name, not {type(mapping).__name__}")
+    settings = {name: _database(name, value) for name, value in mapping.items()}
+    _check_memory(settings.values())
+    return settings
+
+
+def _database(name: object, value: object) -> DatabaseSettings:
+    if not isinstance(name, str):
+        raise ConfigurationError(f"a database name must be a string, not {type(name).__name__}")
+    if not name.strip() or "://" in name:
+        raise ConfigurationError("a database name must not be empty or a URL")
+    where = f"database {name!r}"
+    if isinstance(value, str):
+        value = {"url": value}
+    elif isinstance(value, peewee.Database):
+        value = {"database": value}
+    table = _table(where, value, [key for key in DatabaseSettings.__slots__ if key != "name"])
+    database = _take(where, table, "database", peewee.Database)
+    clash = sorted(table.keys() & {"url", "pool", "options", "password", "server_version"})
+    if database is not None and clash:
+        raise ConfigurationError(f"{where}: {clash[0]!r} does not go with 'database', which is already built")
+    url = None if database is not None else _url(where, table)
+    password = _password(where, table.get("password"))
+    if url is not None and url.password is not None and password is not None:
+        raise ConfigurationError(f"{where}: 'password' is given twice, once in the url; remove one")
+    return DatabaseSettings(
+        name,
+        url=url,
+        database=database,
+        replicas=tuple(
+            _replica(f"{where}, replica {number}", entry)
+            for number, entry in enumerate(_take(where, table, "replicas", (list, tuple)) or (), 1)
+        ),
+        read_only=_take(where, table, "read_only", bool) or False,
+        pool=_pool(where, table.get("pool")),
+        options=_driver_options(where, _take(where, table, "options", Mapping) or {}),
+        password=password,
+        server_version=_take(where, table, "server_version", str),
+    )
+
+
+def _table(where: str, value: object, known: Iterable[str]) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise ConfigurationError(f"{where}: expected a URL or a table, not {type(value).__name__}")
+    for key in value:
+        if key not in known:
+            raise ConfigurationError(f"{where}: unknown key {key!r}; {nearest(str(key), known)}")
+    return value
+
+
+def _take(where: str, table: Mapping[str, Any], key: str, kinds: type[Any] | tuple[type[Any], ...]) -> Any:
+    value = table.get(key)
+    kinds = kinds if isinstance(kinds, tuple) else (kinds,)
+    # bool is an int to Python, but `max_connections = true` is a mistake.
+    if value is None or (isinstance(value, kinds) and not (isinstance(value, bool) and bool not in kinds)):
+        return value
+    wanted = " or ".join(kind.__name__ for kind in kinds)
+    raise ConfigurationError(f"{where}: {key!r} must be of type {wanted}, not {type(value).__name__}")
+
+
+def _url(where: str, table: Mapping[str, Any]) -> DatabaseURL:
+    text = _take(where, table, "url", str)
+    if text is None:
+        raise ConfigurationError(f"{where}: 'url' is missing")
+    try:
+        return parse_url(text)
+    except ConfigurationError as exc:
+        raise ConfigurationError(f"{where}: {exc}") from None
+
+
+def _replica(where: str, entry: object) -> ReplicaSettings:
+    if entry == MIRROR:
+        return ReplicaSettings(None)
+    table = {"url": entry} if isinstance(entry, str) else _table(where, entry, ReplicaSettings.__slots__)
+    if table.get("url") == MIRROR:
+        return ReplicaSettings(None)
+    return ReplicaSettings(_url(where, table))
+
+
+def _pool(where: str, value: object) -> PoolSettings | None:
+    if value is None or value is False:
+        return None
+    if value is True:
+        return PoolSettings()
+    if isinstance(value, int):
+        value = {"max_connections": value}
+    where = f"{where}, pool"
+    if not isinstance(value, Mapping):
+        raise ConfigurationError(f"{where}: expected true, a number or a table, not {type(value).__name__}")
+    table = _table(where, value, PoolSettings.__slots__)
+    number = (int, float)
+    given = {
+        "max_connections": _take(where, table, "max_connections", int),
+        "stale_timeout": _take(where, table, "stale_timeout", number),
+        "timeout": _take(where, table, "timeout", number),
+    }
+    for key, least in (("max_connections", 1), ("stale_timeout", 0), ("timeout", 0)):
+        if given[key] is not None and given[key] < least:
+            raise ConfigurationError(f"{where}: {key!r} must be at least {least}")
+    return PoolSettings(**{key: value for key, value in given.items() if value is not None})
+
+
+def _password(where: str, value: object) -> Secret | None:
+    if value is None or isinstance(value, Secret):
+        return value
+    if isinstance(value, str):
+        return Secret(value)
+    where = f"{where}, password"
+    if not isinstance(value, Mapping):
+        raise ConfigurationError(f"{where}: expected a string or a table, not {type(value).__name__}")
+    table = _table(where, value, ("env", "file"))
+    if len(table) != 1:
+        raise ConfigurationError(f"{where}: give exactly one of 'env' and 'file'")
+    return Secret(env=_take(where, table, "env", str), file=_take(where, table, "file", (str, Path)))
+
+
+def _driver_options(where: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    for key in options:
+        if not isinstance(key, str):
+            raise ConfigurationError(f"{where}, options: a key must be a string, not {type(key).__name__}")
+        if key in URL_PARTS:
+            raise ConfigurationError(f"{where}, options: {key!r} belongs in the 'url' (or 'password')")
+    return seal(options)
+
+
+def _check_memory(databases: Iterable[DatabaseSettings]) -> None:
+    """Refuse in-memory SQLite where two connections would not see, or would wrongly see, the same rows."""
+    owners: dict[str, str] = {}
+    for settings in databases:
+        where = f"database {settings.name!r}"
+        replicas = [replica.url for replica in settings.replicas if replica.url is not None]
+        primary = settings.url
+        if isinstance(settings.database, peewee.SqliteDatabase):
+            primary = DatabaseURL("sqlite", "sqlite", database=str(settings.database.database))
+        if any(url.is_private_memory for url in replicas):
+            raise ConfigurationError(
+                f"{where}: a replica in private memory can never hold its primary's rows"
+            )
+        if primary is not None and primary.is_private_memory:
+            if replicas:
+                raise ConfigurationError(
+                    f"{where}: a database in private memory can have no replica but {MIRROR!r}"
+                )
+            if settings.pool is not None and settings.pool.max_connections > 1:
+                raise ConfigurationError(
+                    f"{where}: every connection of the pool would have an empty memory database of its own; "
+                    "leave 'pool' out, or name a shared one: 'file:name?mode=memory&cache=shared'"
+                )
+        for url in (primary, *replicas):
+            name = url.shared_memory if url is not None else None
+            if name is not None and owners.setdefault(name, settings.name) != settings.name:
+                raise ConfigurationError(
+                    f"{where} and database {owners[name]!r} would share the memory database {name!r}; "
+                    "give each its own"
+                )
+
+
+def settings_from_toml(path: str | os.PathLike[str]) -> dict[str, DatabaseSettings]:
+    """Read the tables under ``[databases]`` of a TOML file; see `settings_from`.
+
+    A relative SQLite path stays relative to the working directory, not to the file.
+
+    Raises:
+        ConfigurationError: the file cannot be read, is not TOML (with the line), or has no
+            ``[databases]``; on Python 3.10, that the package ``tomli`` is missing.
+    """
+    loads = _toml_loader()
+    try:
+        document = loads(Path(path).read_bytes().decode())
+    except OSError as exc:
+        raise ConfigurationError(f"cannot read {os.fspath(path)!r}: {exc.strerror}") from exc
+    except ValueError as exc:  # TOMLDecodeError and UnicodeDecodeError
+        problem = str(exc) if not isinstance(exc, UnicodeError) else "not UTF-8 text"
+    else:
+        if not isinstance(document.get("databases"), dict):
+            raise ConfigurationError(f"{os.fspath(path)!r} has no [databases] table")
+        return settings_from(document["databases"])
+    # Outside of the except block: both errors may carry the whole document.
+    raise ConfigurationError(f"{os.fspath(path)!r}: {problem}")
+
+
+def _toml_loader() -> Callable[[str], dict[str, Any]]:
+    try:
+        module = importlib.import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
+    except ImportError:
+        raise ConfigurationError(
+            'reading TOML on Python 3.10 needs tomli: pip install "peewee-multidb[toml]"'
+        ) from None
+    loads: Callable[[str], dict[str, Any]] = module.loads
+    return loads
+
+
+def settings_from_env(
+    prefix: str = "MULTIDB_", environ: Mapping[str, str] = os.environ
+) -> dict[str, DatabaseSettings]:
+    """Read the variables ``<prefix><NAME>__<KEY>`` of the environment; see `settings_from`.
+
+    A variable without a double underscore after the prefix is not a setting. Names and keys are
+    lowercased. ``REPLICAS`` is separated by whitespace; ``PASSWORD_FILE`` and ``PASSWORD_ENV`` say where
+    the password is; ``POOL__MAX_CONNECTIONS`` or ``OPTIONS__CONNECT_TIMEOUT`` reach into a table.
+
+    Raises:
+        ConfigurationError: a setting is wrong, or there is none.
+    """
+    tables: dict[str, Any] = {}
+    for variable, text in environ.items():
+        setting = variable.removeprefix(prefix)
+        if not variable.startswith(prefix) or "__" not in setting:
+            continue
+        keys = setting.lower().split("__")
+        value: Any = text
+        if keys[1:] in (["password_file"], ["password_env"]):
+            value = {keys[1].removeprefix("password_"): text}
+            keys[1] = "password"
+        elif keys[1] == "replicas":
+            value = text.split()
+        elif keys[1] not in ("url", "password", "server_version") and not SECRET_KEY.search(keys[-1]):
+            value = typed(text)
+        *path, last = keys
+        table = tables
+        for key in path:
+            table = table.setdefault(key, {})
+            if not isinstance(table, dict):
+                break
+        if not isinstance(table, dict) or last in table:
+            raise ConfigurationError(f"the variable {variable!r} contradicts another one of the same setting")
+        table[last] = value
+    if not tables:
+        raise ConfigurationError(
+            f"no database found: the environment has no variable like {prefix}DEFAULT__URL"
+        )
+    return settings_from(tables)
