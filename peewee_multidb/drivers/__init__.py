@@ -1,0 +1,25 @@
+"""Drivers: what makes one engine and its DB-API module usable.
+
+A driver is found by URL scheme. The ones of this package register themselves here; others register
+with `register`, or by an entry point of the group ``peewee_multidb.drivers`` named like the scheme.
+"""
+
+from __future__ import annotations
+
+from . import mysql, postgresql, sqlite
+from .base import Driver, Traits, find, register, traits_of
+from .session import SessionStatements, Statement, start_session
+
+__all__ = [
+    "Driver",
+    "SessionStatements",
+    "Statement",
+    "Traits",
+    "find",
+    "mysql",
+    "postgresql",
+    "register",
+    "sqlite",
+    "start_session",
+    "traits_of",
+]

@@ -1,0 +1,93 @@
+"""PostgreSQL, through psycopg 3, psycopg2 or asyncpg.
+
+Plain ``postgresql://`` prefers psycopg 3 and falls back on psycopg2; Peewee alone does the opposite.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import peewee
+from playhouse.pool import _PooledPostgresqlDatabase  # type: ignore[import-untyped]
+
+from ..config import DatabaseSettings, DatabaseURL
+from . import base
+from .session import AsyncPostgresqlSession, SessionStatements, Statement, start_session
+
+__all__ = ["AsyncPostgresqlDriver", "PostgresqlDriver"]
+
+READ_ONLY = Statement("SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY", "make the session read-only")
+
+
+class PostgresqlDatabase(SessionStatements, peewee.PostgresqlDatabase):
+    traits = base.POSTGRESQL
+
+
+class PooledPostgresqlDatabase(_PooledPostgresqlDatabase, PostgresqlDatabase):  # type: ignore[misc]
+    pass
+
+
+def set_role(url: DatabaseURL) -> list[Statement]:
+    """The statement that takes on the role of the URL, if it names one."""
+    if url.role is None:
+        return []
+    quoted = url.role.replace('"', '""')
+    return [Statement(f'SET ROLE "{quoted}"', f"take on the role {url.role!r}")]
+
+
+@base.register("postgresql", "postgres", "postgresql+psycopg", "postgresql+psycopg2")
+class PostgresqlDriver(base.Driver):
+    """psycopg 3 or psycopg2, as the scheme says or whichever is installed."""
+
+    traits = base.POSTGRESQL
+
+    def build(self, settings: DatabaseSettings, url: DatabaseURL, *, read_only: bool) -> peewee.Database:
+        base.require_database_name(settings, url)
+        module = url.module or ("psycopg2" if peewee_found("psycopg") is None else "psycopg")
+        if peewee_found(module) is None:
+            wanted = '"peewee-multidb[postgres]"' if url.module != "psycopg2" else "psycopg2-binary"
+            raise base.missing_module(url.scheme, url.module or "psycopg", wanted)
+        kind = PooledPostgresqlDatabase if settings.pool else PostgresqlDatabase
+        database = kind(
+            url.database,
+            **self.address(settings, url),
+            **self.options(settings, url),
+            **base.pool_options(settings),
+            prefer_psycopg3=module == "psycopg",
+        )
+        return start_session(database, settings, [*set_role(url), *([READ_ONLY] if read_only else [])])
+
+
+def peewee_found(module: str) -> Any:
+    """The DB-API module as Peewee imported it, None if it could not."""
+    return getattr(peewee, module)
+
+
+@base.register("postgresql+asyncpg")
+class AsyncPostgresqlDriver(base.Driver):
+    """asyncpg, through `playhouse.pwasyncio`, which always pools."""
+
+    traits = base.POSTGRESQL_ASYNC
+
+    def build(self, settings: DatabaseSettings, url: DatabaseURL, *, read_only: bool) -> peewee.Database:
+        base.require_database_name(settings, url)
+        options = self.options(settings, url)
+        if read_only:
+            # Not a statement: the RESET ALL of asyncpg's pool would undo it; see AsyncPostgresqlSession.
+            given = options.get("server_settings", {})
+            options["server_settings"] = {**given, "default_transaction_read_only": "on"}
+        database = async_class(url.scheme)(
+            url.database,
+            **self.address(settings, url),
+            **options,
+            **base.async_pool_options(settings, stale_timeout="max_inactive_connection_lifetime"),
+        )
+        return start_session(database, settings, set_role(url))
+
+
+@functools.cache
+def async_class(scheme: str) -> type[AsyncPostgresqlSession]:
+    pwasyncio = base.pwasyncio(scheme, "asyncpg")
+    bases = (AsyncPostgresqlSession, pwasyncio.AsyncPostgresqlDatabase)
+    return type("AsyncPostgresqlDatabase", bases, {"traits": AsyncPostgresqlDriver.traits})

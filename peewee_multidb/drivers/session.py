@@ -1,0 +1,141 @@
+"""Statements that every new connection runs before anybody uses it: the role, and read-only.
+
+They run once a physical connection and not once a checkout, so that a pool costs no round trip. Hence
+they hang on the one method that opens a connection, below the pool class in the order of bases:
+``class Pooled(_PooledPostgresqlDatabase, SessionStatements, PostgresqlDatabase)``. The asynchronous
+databases of Peewee each open connections in a way of their own, so each has a mixin of its own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import weakref
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import peewee
+
+from ..config import DatabaseSettings
+
+if TYPE_CHECKING:
+    # The mixins stand in front of a Database class; mypy needs to see one behind them.
+    Base = peewee.Database
+else:
+    Base = object
+
+__all__ = ["AsyncSession", "SessionStatements", "Statement", "start_session"]
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """SQL for a new connection, and what for, as in "could not <purpose>"."""
+
+    sql: str
+    purpose: str
+
+
+class Session(Base):
+    """What the synchronous and asynchronous mixins share.
+
+    Attributes:
+        session_name: the name of the database in error messages.
+        session_statements: what a new connection runs, in this order.
+    """
+
+    session_name: str = ""
+    session_statements: tuple[Statement, ...] = ()
+
+    @contextlib.contextmanager
+    def _explained(self, statement: Statement) -> Iterator[None]:
+        try:
+            with peewee.__exception_wrapper__:  # type: ignore[attr-defined]
+                yield
+        except Exception as exc:
+            kind = type(exc) if isinstance(exc, peewee.DatabaseError) else peewee.OperationalError
+            raise kind(f"database {self.session_name!r}: could not {statement.purpose}: {exc}") from exc
+
+
+S = TypeVar("S", bound=Session)
+
+
+def start_session(database: S, settings: DatabaseSettings, statements: Iterable[Statement]) -> S:
+    """Return `database` after telling it what each of its new connections runs."""
+    database.session_name = settings.name
+    database.session_statements = tuple(statements)
+    return database
+
+
+class SessionStatements(Session):
+    """Mixin for a synchronous Database class; stands right in front of it, behind a pool class."""
+
+    def _connect(self) -> Any:
+        conn = super()._connect()  # type: ignore[misc]
+        try:
+            cursor = conn.cursor()
+            for statement in self.session_statements:
+                with self._explained(statement):
+                    cursor.execute(statement.sql)
+            cursor.close()
+        except BaseException:
+            conn.close()
+            raise
+        return conn
+
+
+class AsyncSession(Session):
+    """Mixin for a class of `playhouse.pwasyncio`; use the subclass of the engine."""
+
+    async def _run_session_statements(self, conn: Any) -> None:
+        """Run the statements on the driver's own connection, whose ``execute`` is a coroutine."""
+        for statement in self.session_statements:
+            with self._explained(statement):
+                await conn.execute(statement.sql)
+
+
+class AsyncSqliteSession(AsyncSession):
+    """For `AsyncSqliteDatabase`, whose pool calls this hook for each connection it opens."""
+
+    async def _add_conn_hooks(self, conn: Any) -> None:
+        try:
+            await super()._add_conn_hooks(conn)  # type: ignore[misc]
+            await self._run_session_statements(conn)
+        except BaseException:
+            # The pool does not close it, and the thread of an open connection keeps the process alive.
+            await conn.close()
+            raise
+
+
+class AsyncPostgresqlSession(AsyncSession):
+    """For `AsyncPostgresqlDatabase`, which gives this hook to asyncpg as the ``init`` of its pool.
+
+    asyncpg sends RESET ALL when a connection returns to the pool. It spares the role, but nothing that
+    was SET: such settings must go to ``server_settings``, which RESET ALL returns to.
+    """
+
+    async def register_adapters(self, conn: Any) -> None:
+        await super().register_adapters(conn)  # type: ignore[misc]
+        await self._run_session_statements(conn)
+
+
+class AsyncMySQLSession(AsyncSession):
+    """For `AsyncMySQLDatabase`. aiomysql has no hook for new connections, so checkouts are looked at."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._session_ready: weakref.WeakSet[Any] = weakref.WeakSet()
+
+    async def _pool_acquire(self, pool: Any) -> Any:
+        acquired = await super()._pool_acquire(pool)  # type: ignore[misc]
+        conn = acquired.conn
+        if conn not in self._session_ready:
+            try:
+                for statement in self.session_statements:
+                    with self._explained(statement):
+                        await conn.query(statement.sql)
+            except BaseException:
+                conn.close()
+                pool.release(conn)
+                raise
+            self._session_ready.add(conn)
+        return acquired
