@@ -53,6 +53,16 @@ def test_only_the_scheme_mariadb_knows_the_flavour_beforehand(scheme: str) -> No
     assert traits_of(database) is base.MYSQL
 
 
+@pytest.mark.parametrize(
+    ("version", "mariadb"),
+    [("8.4.3", False), ("11.8.3-MariaDB-0+deb13u1", True), ("5.5.5-10.1.48-MariaDB", True)],
+)
+def test_the_version_string_of_the_server_tells_the_flavour(version: str, mariadb: bool) -> None:
+    database = build("mysql://host/name")
+    database._set_server_version(type("Connection", (), {"server_version": version}))
+    assert database.mariadb is mariadb
+
+
 @pytest.mark.parametrize(("scheme", "found"), [("mysql", None), ("mysql+pymysql", "MySQLdb")])
 def test_a_missing_module_says_what_to_install(
     monkeypatch: pytest.MonkeyPatch, scheme: str, found: str | None
