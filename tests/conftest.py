@@ -28,12 +28,15 @@ _numbers = itertools.count(1)
 
 
 def _running(server: AnyServer) -> Iterator[AnyServer]:
+    reason = ""
     try:
         server.start()
     except Unavailable as error:
-        if os.environ.get("MULTIDB_REQUIRE_SERVERS") == "1":
-            pytest.fail(f"{server.engine} is required: {error}", pytrace=False)
-        pytest.skip(f"no {server.engine}: {error}")
+        reason = str(error)
+    if reason and os.environ.get("MULTIDB_REQUIRE_SERVERS") == "1":
+        pytest.fail(f"{server.engine} is required: {reason}", pytrace=False)
+    if reason:
+        pytest.skip(f"no {server.engine}: {reason}")
     yield server
     server.close()
 
