@@ -81,12 +81,17 @@ def roomy_memory() -> list[str]:
 
 
 def new_folder(prefix: str, on_disk: bool = False) -> Path:
-    """A new folder that the servers' user owns, with a path short enough for a unix socket in it."""
+    """A new folder that the servers' user owns, with a path short enough for a unix socket in it.
+
+    It disappears with this process at the latest.
+    """
     for parent in (*([] if on_disk else roomy_memory()), tempfile.gettempdir(), "/tmp", "/var/tmp"):
         too_long = len(parent) + len(prefix) + len("/xxxxxxxx/server.sock") > MAX_SOCKET_PATH
         if too_long or not Path(parent).is_dir() or not reachable(Path(parent)):
             continue
+        _guard.start()
         folder = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
+        _guard.tell(folder, 0)
         give_to_server(folder)
         return folder
     raise Unavailable("no temporary folder that the servers' user can reach")
@@ -121,12 +126,12 @@ class Port:
 
 
 class Guard:
-    """This process's end of the pipe to `guard.py`, started with the first server."""
+    """This process's end of the pipe to `guard.py`, started before the first folder is made."""
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
 
-    def tell(self, *fields: object) -> None:
+    def start(self) -> None:
         if self._process is None:
             self._process = subprocess.Popen(
                 [sys.executable, "-I", "-S", str(Path(__file__).with_name("guard.py"))],
@@ -139,6 +144,8 @@ class Guard:
                 # Unbuffered: a forked child must have nothing of ours to flush.
                 bufsize=0,
             )
+
+    def tell(self, *fields: object) -> None:
         self._pipe.write(("\t".join(map(str, fields)) + "\n").encode())
 
     @property
@@ -157,6 +164,7 @@ class Guard:
         """In a forked child: let go of the pipe, which must end with the parent and not with the child."""
         if self._process is not None:
             self._pipe.close()
+            self._parents, self._process = self._process, None
 
 
 _guard = Guard()
@@ -174,13 +182,6 @@ def _close_all() -> None:
 
 atexit.register(_close_all)
 os.register_at_fork(after_in_child=_guard.forget)
-
-
-def temporary_folder(prefix: str) -> Path:
-    """A new folder that disappears when this process ends."""
-    folder = new_folder(prefix)
-    _guard.tell(folder, 0)
-    return folder
 
 
 class Server:
@@ -219,10 +220,6 @@ class Server:
     def _answers(self) -> bool:
         """Whether a query gets an answer."""
         raise NotImplementedError
-
-    def _lost_port(self, log: str) -> bool:
-        """Whether the log of a failed start says that another program had taken the port."""
-        return "in use" in log.lower()
 
     # -- addresses
 
@@ -270,7 +267,6 @@ class Server:
             return self
         if self._folder is None:
             self._folder = new_folder(f"multidb-{self.engine.lower()}-", on_disk=self.durable)
-            _guard.tell(self._folder, 0)
             _live.add(self)
             try:
                 self._create()
@@ -360,7 +356,7 @@ class Server:
             except StartFailed:
                 self._port.release()
                 log = self.log.read_text(errors="replace") if self.log.exists() else ""
-                if attempt == PORT_ATTEMPTS or not self._lost_port(log):
+                if attempt == PORT_ATTEMPTS or "in use" not in log.lower():
                     raise
                 self.log.unlink()
             else:

