@@ -20,6 +20,7 @@ __all__ = [
     "MissingShardKey",
     "MultiDBError",
     "NoDatabaseSelected",
+    "NotAsynchronous",
     "PartialCommit",
     "ReadOnlyDatabase",
     "ScatterNotSupported",
@@ -44,7 +45,7 @@ class UnknownDatabase(MultiDBError, KeyError):
     __str__ = Exception.__str__
 
 
-class NoDatabaseSelected(MultiDBError, peewee.InterfaceError):
+class NoDatabaseSelected(MultiDBError, peewee.InterfaceError, peewee.ImproperlyConfigured):
     """A model without a home was queried outside every scope."""
 
 
@@ -70,6 +71,10 @@ class WrongShard(MultiDBError, peewee.IntegrityError):
 
 class ScatterNotSupported(MultiDBError, peewee.NotSupportedError):
     """A query over several shards could not be answered as one database would answer it."""
+
+
+class NotAsynchronous(ConfigurationError, peewee.InterfaceError, AttributeError):
+    """Something was awaited on a database that is not asynchronous."""
 
 
 class PartialCommit(MultiDBError, peewee.OperationalError):

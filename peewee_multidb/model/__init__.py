@@ -1,0 +1,7 @@
+"""Models whose database is decided for each query: the only room that reaches into Peewee's internals."""
+
+from .adoption import adopt
+from .base import Model, current_db, database_of, use_shard
+from .queries import explain_route
+
+__all__ = ["Model", "adopt", "current_db", "database_of", "explain_route", "use_shard"]

@@ -1,0 +1,134 @@
+"""The asynchronous methods of a model, over Peewee's greenlet bridge (``playhouse.pwasyncio``).
+
+The same names and meanings as Peewee's AsyncModel, on every model of this package, so that one set of
+models serves synchronous and asynchronous databases. The bridge is imported on first use: it needs the
+``async`` extra.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from .. import routing, scope
+from ..drivers import connections
+from ..errors import NotAsynchronous
+from .rows import at_home
+
+__all__ = ["AsyncMethods", "run"]
+
+
+async def run(model: Any, database: Any, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """Run synchronous Peewee code for a model in the bridge.
+
+    Args:
+        model: the model, for the message.
+        database: where its queries will go.
+        function: called with the other arguments.
+
+    Raises:
+        NotAsynchronous: the database is not asynchronous.
+    """
+    if not connections.is_async(database):
+        raise NotAsynchronous(
+            f"{model.__name__} resolves to {type(database).__name__}, which is not an asynchronous database. "
+            "Call the method without the leading 'a', or configure a URL such as postgresql+asyncpg://, "
+            "mysql+aiomysql:// or sqlite+aiosqlite://."
+        )
+    # Not at the top: it needs greenlet, which only an asynchronous database brings.
+    from playhouse.pwasyncio import greenlet_spawn
+
+    return await greenlet_spawn(function, *args, **kwargs)
+
+
+def _now(model: Any, query: Any = None) -> Any:
+    home = model._meta.home
+    return routing.live(home, routing.decide(home, scope.current(), query=query))
+
+
+class AsyncMethods:
+    """What ``await`` is for: each method is the synchronous one of the same name without the ``a``."""
+
+    _meta: Any
+
+    @classmethod
+    async def acreate(cls, **query: Any) -> Any:
+        model: Any = cls
+        database = model.insert(**query)._database if query else _now(cls)
+        return await run(cls, database, model.create, **query)
+
+    @classmethod
+    async def aget(cls, *query: Any, **filters: Any) -> Any:
+        model: Any = cls
+        return await run(cls, _for_reading(cls, query, filters), model.get, *query, **filters)
+
+    @classmethod
+    async def aget_or_none(cls, *query: Any, **filters: Any) -> Any:
+        model: Any = cls
+        return await run(cls, _for_reading(cls, query, filters), model.get_or_none, *query, **filters)
+
+    @classmethod
+    async def aget_by_id(cls, pk: Any) -> Any:
+        model: Any = cls
+        return await run(cls, _for_reading(cls, (model._meta.primary_key == pk,), {}), model.get_by_id, pk)
+
+    @classmethod
+    async def aget_or_create(cls, **kwargs: Any) -> Any:
+        model: Any = cls
+        known = {key: value for key, value in kwargs.items() if key != "defaults"}
+        return await run(cls, model.insert(**known)._database, model.get_or_create, **kwargs)
+
+    @classmethod
+    async def aset_by_id(cls, key: Any, value: Any) -> Any:
+        model: Any = cls
+        return await run(cls, _now(cls), model.set_by_id, key, value)
+
+    @classmethod
+    async def adelete_by_id(cls, pk: Any) -> Any:
+        model: Any = cls
+        return await run(cls, _now(cls), model.delete_by_id, pk)
+
+    @classmethod
+    async def abulk_create(cls, model_list: Any, batch_size: int | None = None) -> Any:
+        model: Any = cls
+        return await run(cls, _now(cls), model.bulk_create, model_list, batch_size)
+
+    @classmethod
+    async def abulk_update(cls, model_list: Any, fields: Any, batch_size: int | None = None) -> Any:
+        model: Any = cls
+        return await run(cls, _now(cls), model.bulk_update, model_list, fields, batch_size)
+
+    async def asave(self, force_insert: bool = False, only: Any = None) -> Any:
+        return await self._arun("save", force_insert, only)
+
+    async def adelete_instance(self, recursive: bool = False, delete_nullable: bool = False) -> Any:
+        return await self._arun("delete_instance", recursive, delete_nullable)
+
+    async def arefresh(self, *fields: Any) -> Any:
+        return await self._arun("refresh", *fields)
+
+    async def afetch(self, field: Any) -> Any:
+        """Load a foreign key of this row: ``user = await tweet.afetch(Tweet.user)``."""
+        name = field if isinstance(field, str) else field.name
+        found = self._meta.combined[name]
+        if found.name in self.__rel__:  # type: ignore[attr-defined]
+            return self.__rel__[found.name]  # type: ignore[attr-defined]
+        with at_home(self):
+            database = _now(found.rel_model)
+        return await run(found.rel_model, database, getattr, self, found.name)
+
+    async def _arun(self, method: str, *args: Any) -> Any:
+        with at_home(self):
+            database = _now(type(self), None)
+        return await run(type(self), database, getattr(self, method), *args)
+
+
+def _for_reading(model: Any, query: tuple[Any, ...], filters: dict[str, Any]) -> Any:
+    select = model.select()
+    if query and isinstance(query[0], int):
+        select = select.where(model._meta.primary_key == query[0])
+    elif query:
+        select = select.where(*query)
+    if filters:
+        select = select.filter(**filters)
+    return select._database

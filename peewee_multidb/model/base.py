@@ -1,0 +1,350 @@
+"""`Model`: a ``peewee.Model`` whose database is decided for each query."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import peewee
+from peewee import ModelBase
+
+from .. import routing, scope
+from ..errors import ConfigurationError
+from ..home import Home
+from ..scope import Scope
+from . import moving
+from .aio import AsyncMethods
+from .ddl import ddl_targets, selected
+from .deleting import delete_dependents
+from .handle import ModelDatabase
+from .metadata import OPTIONS, RoutedMetadata, combined, combined_schema, own_options
+from .queries import (
+    RoutedAlias,
+    RoutedDelete,
+    RoutedInsert,
+    RoutedNoop,
+    RoutedRaw,
+    RoutedSelect,
+    RoutedUpdate,
+)
+from .rows import RowHome, at_home
+
+__all__ = ["Model", "RoutedBase", "current_db", "database_of", "use_shard"]
+
+
+class RoutedBase(ModelBase):
+    """The metaclass: Peewee's, with our Meta options, our Metadata and our schema manager."""
+
+    inheritable = ModelBase.inheritable | set(OPTIONS)
+
+    def __new__(cls, name: str, bases: tuple[type, ...], attrs: dict[str, Any], **kwargs: Any) -> Any:
+        if not any(isinstance(base, RoutedBase) for base in bases):
+            # Model itself is no table and has no fields; Peewee treats its own Model likewise.
+            return type.__new__(cls, name, bases, attrs, **kwargs)
+        meta = attrs.get("Meta")
+        given = own_options(meta, bases, name)
+        options: dict[str, Any] = {**(vars(meta) if meta is not None else {}), **given}
+        if "db_name" in given:
+            # A name of its own stands above a Database object that a base was bound to.
+            options["database"] = None
+        elif given.get("database") is not None:
+            options["db_name"] = OPTIONS["db_name"]
+        options["model_metadata_class"] = combined(_chosen(options, bases, "model_metadata_class", peewee.Metadata))
+        options["schema_manager_class"] = combined_schema(
+            _chosen(options, bases, "schema_manager_class", peewee.SchemaManager)
+        )
+        attrs = {**attrs, "Meta": type("Meta", (), options)}
+        return super().__new__(cls, name, bases, attrs, **kwargs)
+
+
+def _chosen(options: dict[str, Any], bases: tuple[type, ...], key: str, plain: type) -> type:
+    """Return the class that Peewee would take: the Meta's own, or the most particular of the bases'."""
+    if key in options:
+        return options[key]  # type: ignore[no-any-return]
+    inherited = [getattr(getattr(base, "_meta", None), key, None) or plain for base in bases]
+    return max(inherited, key=lambda one: len(one.mro()), default=plain)
+
+
+class Model(AsyncMethods, peewee.Model, metaclass=RoutedBase):
+    """Base class for models that live in named databases.
+
+    Everything a ``peewee.Model`` does, and these options of ``class Meta``:
+
+    * ``db_name``: a database name (the default is ``"default"``); a tuple of names, of which the first is
+      home and the others are where a scope may take it; a sharding rule or a function of the shard key;
+      or None for no home at all;
+    * ``db_pinned``: a blanket `use_db` never moves it;
+    * ``managed``: False means that no DDL is ever run for it;
+    * ``registry``: another `Databases` than the process-wide one;
+    * ``shard_key``: the field, or tuple of fields, that the sharding rule reads;
+    * ``shards``: every name that a sharding function can return.
+    """
+
+    # Queries
+
+    @classmethod
+    def select(cls, *fields: Any) -> Any:
+        is_default = not fields
+        return RoutedSelect(cls, fields or cls._meta.sorted_fields, is_default=is_default)
+
+    @classmethod
+    def update(cls, __data: Any = None, **update: Any) -> Any:
+        return RoutedUpdate(cls, cls._normalize_data(__data, update))
+
+    @classmethod
+    def insert(cls, __data: Any = None, **insert: Any) -> Any:
+        return RoutedInsert(cls, cls._normalize_data(__data, insert))
+
+    @classmethod
+    def insert_many(cls, rows: Any, fields: Any = None) -> Any:
+        return RoutedInsert(cls, insert=rows, columns=fields)
+
+    @classmethod
+    def insert_from(cls, query: Any, fields: Any) -> Any:
+        columns = [getattr(cls, field) if isinstance(field, str) else field for field in fields]
+        return RoutedInsert(cls, insert=query, columns=columns)
+
+    @classmethod
+    def raw(cls, sql: str, *params: Any) -> Any:
+        return RoutedRaw(cls, sql, params)
+
+    @peewee.classmethod_only
+    def delete(cls) -> Any:
+        return RoutedDelete(cls)
+
+    @classmethod
+    def noop(cls) -> Any:
+        return RoutedNoop(cls, ())
+
+    @classmethod
+    def alias(cls, alias: str | None = None) -> Any:
+        return RoutedAlias(cls, alias)
+
+    # Rows
+
+    def save(self, force_insert: bool = False, only: Any = None) -> Any:
+        """Save the row where it lives; a new row where the model resolves to now."""
+        meta: Any = self._meta
+        home: Home = meta.home
+        around = scope.current()
+        node = self.__dict__.get("_home")
+        if around is None and home.plain and (node is None or node is meta.settled):
+            # The common case: no scope has a say, and the row lives at home.
+            saved = super().save(force_insert, only)
+            self._home = meta.settled
+            return saved
+        if around is not None and scope.role_of(around, home) == "replica":
+            routing.refuse_write(home, around, routing.live(home, routing.decide(home, around)), "save()")
+        if node is None:
+            node = _new_home(type(self), self.__data__, around)
+        scope.switch(node)
+        try:
+            saved = super().save(force_insert, only)
+        finally:
+            scope.switch(around)
+        self._home = node
+        return saved
+
+    def delete_instance(self, recursive: bool = False, delete_nullable: bool = False) -> Any:
+        """Delete the row where it lives; with recursive, its dependents where they live."""
+        around = scope.current()
+        if around is not None and scope.role_of(around, self._meta.home) == "replica":
+            database = routing.live(self._meta.home, routing.decide(self._meta.home, around))
+            routing.refuse_write(self._meta.home, around, database, "delete_instance()")
+        with at_home(self):
+            if recursive and delete_dependents(self, delete_nullable):
+                recursive = False
+            return super().delete_instance(recursive, delete_nullable)
+
+    def refresh(self, *fields: Any) -> Any:
+        """Load the row again from where it lives.
+
+        Args:
+            fields: only these fields; all of them when none is given.
+
+        Raises:
+            Model.DoesNotExist: the row is gone.
+        """
+        meta: Any = self._meta
+        chosen = [meta.combined[f] if isinstance(f, str) else f for f in fields] or meta.sorted_fields
+        with at_home(self):
+            fresh = type(self).select(*chosen).where(self._pk_expr()).get()
+        for field in chosen:
+            self.__data__[field.name] = fresh.__data__.get(field.name)
+            self.__rel__.pop(field.name, None)
+            self._dirty.discard(field.name)
+        return self
+
+    def copy_to(self, name: str) -> Any:
+        """Insert a copy of the row, with the same primary key, into another database.
+
+        Returns:
+            The copy. This row stays where it is.
+
+        Raises:
+            peewee.IntegrityError: that database has a row with this key already; it is left as it is.
+            ConfigurationError: the row lives there already, or was never saved.
+        """
+        return moving.copy_to(self, name)
+
+    def move_to(self, name: str) -> None:
+        """Move the row to another database: insert it there, delete it here.
+
+        The copy is committed before the deletion, so a crash in between leaves the row twice, never
+        nowhere. Rows that refer to it do not move along.
+
+        Raises:
+            peewee.IntegrityError: that database has a row with this key already; nothing is changed.
+        """
+        moving.move_to(self, name)
+
+    @classmethod
+    def bulk_create(cls, model_list: Any, batch_size: int | None = None) -> None:
+        rows = list(model_list)
+        if not rows:
+            return
+        around = scope.current()
+        node = _new_home(cls, rows[0].__data__, around)
+        scope.switch(node)
+        try:
+            super().bulk_create(rows, batch_size)
+        finally:
+            scope.switch(around)
+        for row in rows:
+            row._home = node
+
+    @classmethod
+    def get_or_create(cls, **kwargs: Any) -> Any:
+        if cls._meta.home.rule is None:
+            return super().get_or_create(**kwargs)
+        values = {**kwargs, **kwargs.get("defaults", {})}
+        values.pop("defaults", None)
+        around = scope.current()
+        scope.switch(_new_home(cls, values, around))
+        try:
+            return super().get_or_create(**kwargs)
+        finally:
+            scope.switch(around)
+
+    # Binding
+
+    @classmethod
+    def bind(
+        cls, database: Any, bind_refs: bool = True, bind_backrefs: bool = True, _exclude: Any = None
+    ) -> bool:
+        """Bind the model, and the models it is related to, to a Database object for the whole process.
+
+        A block, ``bind_ctx`` of a model or of a Database, binds in this thread or task only.
+        """
+        if _exclude is None:
+            return super().bind(database, bind_refs, bind_backrefs)
+        return _bind_in_scope(cls, database, bind_refs, bind_backrefs, _exclude)
+
+    # Tables
+
+    @classmethod
+    def create_table(cls, safe: bool = True, **options: Any) -> None:
+        """Create the table in every database where the model lives."""
+        for target in ddl_targets(cls):
+            with selected(cls, target):
+                super().create_table(safe, **options)
+
+    @classmethod
+    def drop_table(cls, safe: bool = True, drop_sequences: bool = True, **options: Any) -> None:
+        """Drop the table in every database where the model lives."""
+        for target in ddl_targets(cls):
+            with selected(cls, target):
+                super().drop_table(safe, drop_sequences, **options)
+
+    @classmethod
+    def truncate_table(cls, **options: Any) -> None:
+        """Empty the table in every database where the model lives.
+
+        Raises:
+            ConfigurationError: the model has ``managed = False``.
+        """
+        if not cls._meta.home.managed:
+            raise ConfigurationError(
+                f"{cls.__name__} has managed = False in its Meta: its table is not ours to truncate."
+            )
+        for target in ddl_targets(cls):
+            with selected(cls, target):
+                super().truncate_table(**options)
+
+
+def _new_home(model: Any, values: dict[str, Any], around: Scope | None) -> Scope:
+    """Return the node for a row of these values that is about to be inserted."""
+    home: Home = model._meta.home
+    insert = model.insert(**values) if home.rule is not None else None
+    target = routing.decide(home, around, query=insert)
+    if around is None and target == home.name:
+        return model._meta.settled  # type: ignore[no-any-return]
+    return Scope(RowHome(target, home), around)
+
+
+def _bind_in_scope(model: Any, database: Any, refs: bool, backrefs: bool, exclude: Any) -> bool:
+    """What a ``bind_ctx`` block does on entering, with a Database, and on leaving, with what was there."""
+    related = [m for _, m, _ in model._meta.model_graph(refs, backrefs)] if refs or backrefs else []
+    entering = not isinstance(database, ModelDatabase)
+    for one in dict.fromkeys([model, *(m for m in related if m not in exclude)]):
+        if isinstance(one._meta, RoutedMetadata):
+            if entering:
+                scope.push(selected(one, database))
+            else:
+                _unbind(one._meta.home)
+        exclude.add(one)
+    return entering
+
+
+def _unbind(home: Home) -> None:
+    node = scope.current()
+    while node is not None:
+        if isinstance(node.entry, selected) and node.entry.is_for(home):
+            scope.pop(node.entry)
+            return
+        node = node.parent
+
+
+def current_db(model: Any) -> str | None:
+    """Return the name of the database that a model resolves to now, or None when it has no name.
+
+    Raises:
+        NoDatabaseSelected: the model has no home, and no scope selects one.
+        MissingShardKey: the model is sharded, and no scope selects a shard.
+    """
+    home = _home(model, "current_db")
+    target = routing.decide(home, scope.current())
+    if isinstance(target, str):
+        return target
+    return home.registry.name_of(target)
+
+
+def database_of(instance: Any) -> str | None:
+    """Return the name of the database that a row was loaded from or saved to, or None."""
+    node = getattr(instance, "__dict__", {}).get("_home")
+    if node is None:
+        return None
+    target = node.entry.target
+    return target if isinstance(target, str) else node.entry.home.registry.name_of(target)
+
+
+def use_shard(model: Any, key: Any) -> scope.use_db:
+    """Return the scope of the shard that holds a key, for the sharded model.
+
+    Args:
+        model: a model whose ``db_name`` is a sharding rule or function.
+        key: a value of its shard key; a tuple when the key has several fields.
+
+    Raises:
+        ConfigurationError: the model is not sharded.
+    """
+    home = _home(model, "use_shard")
+    if home.rule is None:
+        raise ConfigurationError(f"use_shard({model.__name__}): its Meta.db_name is not a sharding rule.")
+    return scope.use_db(home.rule.shard_of(key), model)
+
+
+def _home(model: Any, caller: str) -> Home:
+    home = getattr(getattr(model, "_meta", None), "home", None)
+    if not isinstance(home, Home):
+        raise ConfigurationError(f"{caller}() takes a model of peewee_multidb, not {model!r}.")
+    return home

@@ -1,0 +1,147 @@
+"""DDL goes where the model lives, and a foreign key to another database makes no constraint."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import peewee
+
+from .. import routing, scope
+from ..errors import ConfigurationError, CrossDatabaseQuery
+from ..home import Home
+
+__all__ = ["RoutedSchema", "ddl_targets", "has_constraint", "selected"]
+
+
+def ddl_targets(model: Any) -> list[scope.Target]:
+    """Return the databases that DDL of the model concerns.
+
+    That is the one that a scope selects, or else every shard, or else the model's home; none at all
+    when the model is not managed.
+
+    Raises:
+        NoDatabaseSelected: the model has no home and no scope selects one.
+        ReadOnlyDatabase: a database is configured as read-only, or the scope is `use_replica`.
+    """
+    home: Home = model._meta.home
+    if not home.managed:
+        return []
+    around = scope.current()
+    if home.rule is not None and home.database is None and scope.place(around, home) is None:
+        targets: list[scope.Target] = [scope.renamed(around, name) for name in home.rule.names]
+    else:
+        targets = [routing.decide(home, around)]
+    for target in targets:
+        routing.refuse_write(home, around, routing.live(home, target), "DDL")
+    return targets
+
+
+class selected:  # noqa: N801 - a context manager, used like use_db
+    """The scope of one model in one database, named or not; what ``bind_ctx`` becomes."""
+
+    role: str | None = None
+    renames: dict[str, str] = {}
+    final = True
+
+    def __init__(self, model: Any, target: scope.Target) -> None:
+        self._home: Home = model._meta.home
+        self._target = target
+
+    def place(self, home: Home) -> scope.Target | None:
+        return self._target if home is self._home else None
+
+    def concerns(self, home: Home) -> bool:
+        return False
+
+    def is_for(self, home: Home) -> bool:
+        return home is self._home
+
+    def __enter__(self) -> None:
+        scope.push(self)
+
+    def __exit__(self, *exc: object) -> None:
+        scope.pop(self)
+
+    def __repr__(self) -> str:
+        return f"{self._home.model.__name__} bound to {routing.describe(self._home, self._target)}"
+
+
+def has_constraint(field: Any) -> bool:
+    """Whether both ends of a foreign key are in one database, so that the server can check it."""
+    rel_meta = field.rel_model._meta
+    other: Home | None = getattr(rel_meta, "home", None)
+    if other is None or field.rel_model is field.model:
+        return True
+    home: Home = field.model._meta.home
+    if home.rule is not None or other.rule is not None:
+        # Whether the referenced row is in the same shard depends on the row.
+        return False
+    if other.database is None and other.name is None and scope.place(scope.current(), other) is None:
+        return home.shares(other)
+    around = scope.current()
+    return routing.live(home, routing.decide(home, around)) is routing.live(other, routing.decide(other, around))
+
+
+class RoutedSchema(peewee.SchemaManager):
+    """Peewee's schema manager, for models whose database is decided when the DDL is run."""
+
+    @property
+    def database(self) -> Any:
+        # One decision for each statement, then the Database object itself, so that dialect flags agree.
+        home: Home = self.model._meta.home  # type: ignore[attr-defined]
+        if not home.managed:
+            raise ConfigurationError(
+                f"{home.model.__name__} has managed = False in its Meta: no DDL is ever run for it."
+            )
+        if self._database is not None:  # type: ignore[has-type]
+            return self._database  # type: ignore[has-type]
+        return routing.live(home, routing.decide(home, scope.current()))
+
+    @database.setter
+    def database(self, value: Any) -> None:
+        # Model.bind() assigns here; the model's own decision follows from its Metadata.
+        self._database = None
+
+    def _create_table(self, safe: bool = True, **options: Any) -> Any:
+        meta = self.model._meta  # type: ignore[attr-defined]
+        apart = [field for field in meta.refs if not has_constraint(field)]
+        if not apart:
+            return super()._create_table(safe, **options)
+        # Peewee makes no constraint for a deferred foreign key; a copy of the field says it is one.
+        view = copy.copy(meta)
+        view.sorted_fields = [_unconstrained(f) if f in apart else f for f in meta.sorted_fields]
+        manager = copy.copy(self)
+        manager.model = _TableView(view)  # type: ignore[assignment]
+        return super(RoutedSchema, manager)._create_table(safe, **options)
+
+    def create_foreign_key(self, field: Any) -> None:
+        """Add a constraint to an existing table.
+
+        Raises:
+            CrossDatabaseQuery: the referenced table is in another database.
+        """
+        if not has_constraint(field):
+            raise CrossDatabaseQuery(
+                f"{field.model.__name__}.{field.name} refers to {field.rel_model.__name__}, which lives in "
+                "another database: no server can check such a constraint. The field works without one."
+            )
+        super().create_foreign_key(field)
+
+
+def _unconstrained(field: Any) -> Any:
+    plain = copy.copy(field)
+    plain.deferred = True
+    return plain
+
+
+class _TableView(peewee.Node):
+    """A model's table with another list of fields."""
+
+    def __init__(self, meta: Any) -> None:
+        self._meta = meta
+
+    def __sql__(self, ctx: Any) -> Any:
+        return ctx.sql(self._meta.table)
+
+

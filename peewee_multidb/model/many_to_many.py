@@ -1,0 +1,58 @@
+"""Many-to-many fields: a through model that lives where its owner does, and queries that follow the row."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import peewee
+from peewee import ForeignKeyField, ManyToManyFieldAccessor
+
+from .queries import RoutedManyToMany
+from .rows import at_home
+
+__all__ = ["RoutedManyToManyAccessor", "create_through_model"]
+
+
+class RoutedManyToManyAccessor(ManyToManyFieldAccessor):
+    """The other end of a many-to-many field, read and changed where the row at this end lives."""
+
+    def get_query(self, instance: Any) -> Any:
+        source = getattr(instance, self.src_fk.rel_field.name)
+        if source is None and self.field._prevent_unsaved:
+            raise ValueError(f"Cannot access many-to-many {self.field!r} on unsaved instance {instance!r}.")
+        with at_home(instance):
+            return (
+                RoutedManyToMany(instance, self, self.rel_model)
+                .join(self.through_model)
+                .join(self.model)
+                .where(self.src_fk == source)
+            )
+
+
+def create_through_model(field: Any, owner: Any) -> Any:
+    """Return the through model of a many-to-many field, with the options of the model that owns it."""
+    # Peewee would derive it from its own Model, which no scope reaches.
+    from .base import Model
+
+    left, right = field.get_models()
+    meta = owner._meta
+
+    class Meta:
+        schema = meta.schema
+        table_name = f"{left._meta.table_name}_{right._meta.table_name}_through"
+        indexes = (((left._meta.name, right._meta.name), True),)
+
+    if meta.home.database is not None:
+        Meta.database = meta.home.database  # type: ignore[attr-defined]
+    for key in ("db_name", "db_pinned", "managed", "registry"):
+        if key in meta.given and not (key == "db_name" and meta.home.database is not None):
+            setattr(Meta, key, meta.given[key])
+    params = {"on_delete": field._on_delete, "on_update": field._on_update}
+    attributes = {
+        left._meta.name: ForeignKeyField(left, **params),
+        right._meta.name: ForeignKeyField(right, **params),
+        "Meta": Meta,
+    }
+    return type(Model)(f"{left.__name__}{right.__name__}Through", (Model,), attributes)
+
+

@@ -1,0 +1,405 @@
+"""Peewee's query classes, routed.
+
+A query asks once, when it is executed, which database it runs on, and then talks to that Database
+object directly. ``_database`` is the seam: every path in Peewee that runs or compiles a query reads it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import peewee
+
+from .. import routing, scope, transactions
+from ..errors import ConfigurationError, MultiDBError, NoDatabaseSelected
+from ..home import Home
+from ..routing import Route
+from ..scope import Scope, Target
+from . import dialect, loading
+from .aio import run
+from .handle import ModelDatabase
+from .rows import HomedModelCursor, HomedObjectCursor, at_home, home_node
+from .tables import FRAME, check_nested, check_source
+
+__all__ = [
+    "RoutedAlias",
+    "RoutedCompound",
+    "RoutedDelete",
+    "RoutedInsert",
+    "RoutedManyToMany",
+    "RoutedNoop",
+    "RoutedRaw",
+    "RoutedSelect",
+    "RoutedUpdate",
+    "explain_route",
+]
+
+# The state of a query that was bound to None on purpose: it has no database, as in Peewee.
+_UNBOUND: Any = object()
+
+# The state of a query that Peewee is constructing.
+_NEW: Any = object()
+
+
+class RoutedQuery:
+    """What every query of our models adds to Peewee's."""
+
+    model: Any
+    _bound: Any = _NEW
+    _scope: Scope | None = None
+    _ran_on: Any = None
+    _guarded = True
+
+    @property
+    def _database(self) -> Any:
+        bound = self._bound
+        if bound is None:
+            around = self._scope
+            if around is None:
+                around = scope.current()
+            if around is None:
+                home = self.model._meta.home
+                if home.plain:
+                    live = home.registry.live.get(home.name)
+                    if live is not None:
+                        return live
+        elif bound is _UNBOUND or bound is _NEW:
+            return None
+        return routing.live(self.model._meta.home, self._decide())
+
+    @_database.setter
+    def _database(self, database: Any) -> None:
+        # Peewee assigns twice while it constructs a query, first None and then the model's database.
+        # Nothing is decided by that, unless a scope applies: then the query keeps it, wherever it runs.
+        if "_bound" not in self.__dict__:
+            self._bound = _NEW
+        else:
+            self._bound = None
+            around = scope.current()
+            if around is not None and _applies(around, self.model._meta.home):
+                self._scope = around
+
+    def bind(self, database: Any = None) -> Any:
+        """Bind this query to a Database object, for good; None leaves it without one."""
+        if isinstance(database, ModelDatabase):
+            database = database.obj
+        self._bound = _UNBOUND if database is None else database
+        return self
+
+    def using(self, name: str) -> Any:
+        """Return this query, to be run on the database of that name.
+
+        Raises:
+            ConfigurationError: not a name.
+        """
+        if not isinstance(name, str):
+            raise ConfigurationError(f"using() takes a database name, not {name!r}; bind() takes a Database.")
+        clone = self.clone()  # type: ignore[attr-defined]
+        clone._bound = name
+        return clone
+
+    def _decide(self, reasons: routing.Reasons | None = None) -> Target:
+        around = self._scope if self._scope is not None else scope.current()
+        using = None if self._bound is _UNBOUND or self._bound is _NEW else self._bound
+        return routing.decide(self.model._meta.home, around, using=using, query=self, reasons=reasons)  # type: ignore[arg-type]
+
+    def beside(self) -> Any:
+        """Return this query as if it were built here: it keeps the current scope if that applies."""
+        clone = self.clone()  # type: ignore[attr-defined]
+        around = scope.current()
+        if around is not None and _applies(around, self.model._meta.home):
+            clone._scope = around
+        return clone
+
+    def _is_decided(self) -> bool:
+        return self._scope is not None or self._bound not in (None, _UNBOUND, _NEW)
+
+    def __sql__(self, ctx: Any) -> Any:
+        # State copies this dict when it is overridden, so what is nested deeper sees the frame too.
+        settings = ctx.state.settings
+        outer = settings.get(FRAME)
+        if outer is None:
+            settings[FRAME] = self if self._guarded else _UNGUARDED
+        elif outer is _UNGUARDED:
+            pass
+        elif self._is_decided() and outer is not self:
+            check_nested(ctx, self)
+            settings[FRAME] = self
+        try:
+            return super().__sql__(ctx)  # type: ignore[misc]
+        finally:
+            settings[FRAME] = outer
+
+    def _execute(self, database: Any) -> Any:
+        self._ran_on = database
+        return super()._execute(database)  # type: ignore[misc]
+
+    def sql(self) -> Any:
+        """Return the SQL and its parameters, for the database that the query would run on now.
+
+        A model without a home gives generic SQL, as an unbound query does in Peewee.
+        """
+        try:
+            database = self._database
+        except NoDatabaseSelected:
+            database = None
+        context = peewee.Context() if database is None else database.get_sql_context()
+        return context.parse(self._shown())
+
+    def __str__(self) -> str:
+        try:
+            return peewee.query_to_string(self._shown())
+        except NoDatabaseSelected:
+            sql, params = self.sql()
+            return f"{sql} {params}"
+
+    def _shown(self) -> Any:
+        """Return a copy to look at: showing SQL sends nothing, so no guard need stop it."""
+        clone = self.clone()  # type: ignore[attr-defined]
+        clone._guarded = False
+        return clone
+
+    async def aexecute(self, database: Any = None) -> Any:
+        """Execute on an asynchronous database.
+
+        Raises:
+            NotAsynchronous: the query's database is not an asynchronous one.
+        """
+        if database is None and self._bound is _UNBOUND:
+            raise peewee.InterfaceError('Query must be bound to a database in order to call "aexecute".')
+        return await run(self.model, database if database is not None else self._database, self.execute, database)  # type: ignore[attr-defined]
+
+    def _around(self) -> Scope | None:
+        return self._scope if self._scope is not None else scope.current()
+
+    def _get_cursor_wrapper(self, cursor: Any) -> Any:
+        if self._row_type == peewee.ROW.CONSTRUCTOR and peewee.is_model(self._constructor):  # type: ignore[attr-defined]
+            wrapper = HomedObjectCursor(cursor, self.model, self._returning, self._constructor)  # type: ignore[attr-defined]
+        else:
+            wrapper = super()._get_cursor_wrapper(cursor)  # type: ignore[misc]
+        database = self._ran_on
+        if database is not None and not dialect.reads_as_text(database):
+            wrapper.process_row = dialect.rows_of(database, wrapper.process_row)
+        if isinstance(wrapper, HomedObjectCursor) and wrapper.is_model:
+            wrapper.node = home_node(wrapper.constructor._meta, self._where_from(), self._around())
+        elif isinstance(wrapper, HomedModelCursor):
+            wrapper.database, wrapper.around = self._where_from(), self._around()
+        return wrapper
+
+    def _where_from(self) -> Any:
+        return self._ran_on if self._ran_on is not None else self._database
+
+
+# In place of a frame: this statement is only shown.
+_UNGUARDED: Any = object()
+
+
+def _applies(around: Scope, home: Home) -> bool:
+    try:
+        return scope.place(around, home) is not None
+    except MultiDBError:
+        # Kept, so that running it without using() says why it may not.
+        return True
+
+
+class _Read(RoutedQuery):
+    """Queries of rows: what joins, compounds and prefetch make of them is routed too."""
+
+    def union_all(self, rhs: Any) -> RoutedCompound:
+        return RoutedCompound(self.model, self, "UNION ALL", rhs)
+
+    def union(self, rhs: Any) -> RoutedCompound:
+        return RoutedCompound(self.model, self, "UNION", rhs)
+
+    def intersect(self, rhs: Any) -> RoutedCompound:
+        return RoutedCompound(self.model, self, "INTERSECT", rhs)
+
+    def except_(self, rhs: Any) -> RoutedCompound:
+        return RoutedCompound(self.model, self, "EXCEPT", rhs)
+
+    __add__ = union_all
+    __or__ = union
+    __and__ = intersect
+    __sub__ = except_
+
+    def prefetch(self, *subqueries: Any, **kwargs: Any) -> Any:
+        """Load related rows with one query for each relation, also from other databases.
+
+        A query that says nothing about its database follows the rows that it belongs to.
+        """
+        return loading.prefetch(self, *subqueries, **kwargs)
+
+    def _execute(self, database: Any) -> Any:
+        tree = self._load_tree  # type: ignore[attr-defined]
+        if not tree:
+            return super()._execute(database)
+        first_run = self._cursor_wrapper is None  # type: ignore[has-type]
+        self._ran_on = database
+        # Past Peewee's own loader, which would run the whole tree on this one database.
+        wrapper = peewee.BaseQuery._execute(self, database)  # type: ignore[attr-defined]
+        if first_run and self._model_rows():  # type: ignore[attr-defined]
+            loading.load_related(list(wrapper), self, tree, database)
+        return wrapper
+
+
+class RoutedSelect(_Read, peewee.ModelSelect):
+    """A SELECT."""
+
+    def _get_model_cursor_wrapper(self, cursor: Any) -> Any:
+        if len(self._from_list) == 1 and not self._joins:
+            return HomedObjectCursor(cursor, self.model, self._returning, self.model)
+        return HomedModelCursor(cursor, self.model, self._returning, self._from_list, self._joins)
+
+
+class RoutedCompound(_Read, peewee.ModelCompoundSelectQuery):
+    """A UNION, INTERSECT or EXCEPT; it goes where its left side was told to go."""
+
+    def __init__(self, model: Any, lhs: Any, op: str, rhs: Any) -> None:
+        super().__init__(model, lhs, op, rhs)
+        if isinstance(lhs, RoutedQuery) and lhs._is_decided():
+            self._bound, self._scope = lhs._bound, lhs._scope
+
+
+class RoutedNoop(_Read, peewee.NoopModelSelect):
+    """A query without rows."""
+
+    def __sql__(self, ctx: Any) -> Any:
+        database = dialect.context_database(ctx) or self._database
+        return database.get_noop_select(ctx)
+
+
+class RoutedRaw(RoutedQuery, peewee.ModelRaw):
+    """SQL as it was written."""
+
+    def _get_model_cursor_wrapper(self, cursor: Any) -> Any:
+        return HomedObjectCursor(cursor, self.model, [], self.model)
+
+    def _execute(self, database: Any) -> Any:
+        if not routing.only_reads(self._sql):
+            _check_write(self, database)
+        return super()._execute(database)
+
+
+class _Write(RoutedQuery):
+    """Queries that change rows."""
+
+    def _get_model_cursor_wrapper(self, cursor: Any) -> Any:
+        return HomedObjectCursor(cursor, self.model, [], self.model)
+
+    def _execute(self, database: Any) -> Any:
+        _check_write(self, database)
+        return super()._execute(database)
+
+
+class RoutedUpdate(_Write, peewee.ModelUpdate):
+    """An UPDATE."""
+
+
+class RoutedDelete(_Write, peewee.ModelDelete):
+    """A DELETE."""
+
+
+class RoutedInsert(_Write, peewee.ModelInsert):
+    """An INSERT; whether it says RETURNING is for the engine that it is compiled for."""
+
+    def _execute(self, database: Any) -> Any:
+        returning, row_type = self._returning, self._row_type
+        if not self._return_cursor:
+            self._returning = None
+        try:
+            return super()._execute(database)
+        finally:
+            # Peewee adds the primary key for engines with RETURNING; the next run may be on another.
+            self._returning, self._row_type = returning, row_type
+
+    def apply_returning(self, ctx: Any) -> Any:
+        database = dialect.context_database(ctx)
+        if self._return_cursor or database is None:
+            return super().apply_returning(ctx)
+        keys = self._pk_returning() if database.returning_clause and not self._as_rowcount else None
+        if keys:
+            with ctx.scope_source():
+                ctx.literal(" RETURNING ").sql(peewee.CommaNodeList(keys))
+        return ctx
+
+    def _default_values(self, ctx: Any) -> Any:
+        database = dialect.context_database(ctx)
+        return ctx.literal("DEFAULT VALUES") if database is None else database.default_values_insert(ctx)
+
+
+class RoutedManyToMany(_Read, peewee.ManyToManyQuery):
+    """The rows at the other end of a many-to-many field; changes go where the row at this end lives."""
+
+    _get_model_cursor_wrapper = RoutedSelect._get_model_cursor_wrapper
+
+    def add(self, value: Any, clear_existing: bool = False) -> Any:
+        with at_home(self._instance):
+            return super().add(value, clear_existing)
+
+    def remove(self, value: Any) -> Any:
+        with at_home(self._instance):
+            return super().remove(value)
+
+    def clear(self) -> Any:
+        with at_home(self._instance):
+            return super().clear()
+
+
+class RoutedAlias(peewee.ModelAlias):
+    """An alias of a model."""
+
+    def select(self, *selection: Any) -> Any:
+        return RoutedSelect(self, selection or self.get_field_aliases())
+
+    def __sql__(self, ctx: Any) -> Any:
+        if ctx.scope == peewee.SCOPE_SOURCE:
+            frame = ctx.state.settings.get(FRAME)
+            if frame is not None and frame.model is not self:
+                check_source(ctx, frame, self.model)
+        return super().__sql__(ctx)
+
+
+def _check_write(query: Any, database: Any) -> None:
+    home = query.model._meta.home
+    verb = routing.statement_of(query)
+    routing.refuse_write(home, query._around(), database, verb)
+    transactions.warn_if_uncovered(home, database, verb)
+
+
+def explain_route(query: Any) -> Route:
+    """Return where a query goes, and why, without running it.
+
+    Args:
+        query: a query on a model of this package, or such a model (for its plain SELECT).
+
+    Raises:
+        ConfigurationError: something else was given.
+        MultiDBError: what running the query would raise.
+    """
+    if peewee.is_model(query):
+        query = query.select()
+    if not isinstance(query, RoutedQuery):
+        raise ConfigurationError(
+            f"explain_route() takes a query on a peewee_multidb model, not {type(query).__name__}."
+        )
+    reasons: list[str] = []
+    home: Home = query.model._meta.home
+    if query._scope is not None:
+        reasons.append("the query was built inside a scope, which it keeps")
+    target = query._decide(reasons.append)
+    is_write = isinstance(query, _Write) or (
+        isinstance(query, RoutedRaw) and not routing.only_reads(query._sql)
+    )
+    database = routing.live(home, target)
+    if is_write:
+        routing.refuse_write(home, query._around(), database, routing.statement_of(query))
+        reasons.append("primary: it is a write")
+    # Compiling is what finds tables of other databases; nothing is sent.
+    database.get_sql_context().parse(query)
+    name = target if isinstance(target, str) else routing.describe(home, target)
+    return Route(
+        model=home.model.__name__,
+        databases=(name,),
+        role=routing.role_for(home, query._around(), is_write),
+        reasons=tuple(reasons),
+    )

@@ -1,0 +1,122 @@
+"""The guard: no table of another database gets into a statement.
+
+Peewee renders a model through its Table, wherever in a statement the model appears. The subclass here
+asks, once for each appearance in a FROM clause, whether the model lives where the statement is going.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import peewee
+
+from .. import routing, scope
+from ..errors import CrossDatabaseQuery, MultiDBError
+from ..home import Home
+from .dialect import context_database
+
+__all__ = ["FRAME", "RoutedTable", "check_nested", "check_source", "cross_database"]
+
+#: Key of the settings of a SQL context: the query that is being compiled around what comes next.
+FRAME = "multidb_frame"
+
+
+class RoutedTable(peewee.Table):
+    """The Table of a model."""
+
+    _model: Any
+
+    @property
+    def _database(self) -> Any:
+        # For queries on the table itself, Peewee's lower level: where the model lives right now.
+        try:
+            return self._model._meta.handle.obj
+        except MultiDBError:
+            return None
+
+    @_database.setter
+    def _database(self, database: Any) -> None:
+        """Peewee's constructor hands in the model's database of the moment."""
+
+    def apply_alias(self, ctx: Any) -> Any:
+        # Called for a source only, so columns cost nothing.
+        if ctx.scope == peewee.SCOPE_SOURCE:
+            frame = ctx.state.settings.get(FRAME)
+            if frame is not None and frame.model is not self._model:
+                check_source(ctx, frame, self._model)
+        return super().apply_alias(ctx)
+
+    def bind(self, database: Any = None) -> Any:
+        """Bind the model."""
+        self._model._meta.set_database(database)
+        return self
+
+    def clone(self) -> RoutedTable:
+        clone = super().clone()
+        clone.__class__ = type(self)
+        return clone  # type: ignore[return-value]
+
+
+def check_source(ctx: Any, frame: Any, model: Any) -> None:
+    """Raise if a model in a FROM clause does not live where the statement is going.
+
+    Args:
+        ctx: the SQL context.
+        frame: the query whose binding and scope decide for the models in it.
+        model: the model that has turned up.
+
+    Raises:
+        CrossDatabaseQuery: it lives elsewhere.
+    """
+    database = context_database(ctx)
+    home: Home | None = getattr(model._meta, "home", None)
+    if database is None or home is None:
+        return
+    root: Home = frame.model._meta.home
+    if home.rule is not None and home is root:
+        return
+    around = frame._scope if frame._scope is not None else scope.current()
+    here = root.registry.name_of(database) or database
+    using = frame._bound
+    if using is None and not _same(root, routing.decide(root, around, query=frame), here):
+        # execute(database) was called with another database: that is where the whole query is meant.
+        using = here
+    there = routing.follow(home, around, root, using)
+    if not _same(home, there, here):
+        raise cross_database(root, here, home, there)
+
+
+def check_nested(ctx: Any, query: Any) -> None:
+    """Raise if a query inside another is bound to, or was built in a scope of, another database.
+
+    Raises:
+        CrossDatabaseQuery: it is.
+    """
+    database = context_database(ctx)
+    if database is None:
+        return
+    home: Home = query.model._meta.home
+    here = home.registry.name_of(database) or database
+    there = query._decide()
+    if not _same(home, there, here):
+        raise cross_database(home, here, home, there)
+
+
+def cross_database(root: Home, here: Any, home: Home, there: Any) -> CrossDatabaseQuery:
+    """The error for a statement that would need tables of two databases."""
+    name, other = root.model.__name__, home.model.__name__
+    subject = f"a query on {name}" if root is not home else f"a query with a subquery on {name}"
+    return CrossDatabaseQuery(
+        f"{subject[0].upper()}{subject[1:]} runs on {routing.describe(root, here)}, but {other} "
+        f"{'there' if root is home else 'lives'} in {routing.describe(home, there)}. One statement cannot "
+        f"reach both. Load them apart: .prefetch({other}) or foreign keys work across databases, or fetch "
+        f"the keys first and use .in_(list)."
+    )
+
+
+def _same(home: Home, one: Any, other: Any) -> bool:
+    if one == other:
+        return True
+    name = one if isinstance(one, str) else home.registry.name_of(one)
+    known = other if isinstance(other, str) else home.registry.name_of(other)
+    return name is not None and name == known

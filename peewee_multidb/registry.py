@@ -1,0 +1,292 @@
+"""The registry: names to live peewee `Database` objects.
+
+Peewee has no connection manager; this is one, and no more than that. An entry opens its Database
+object when it is first asked for, and the object connects at its first query. Reading takes no lock:
+the tables are replaced as a whole when they change, so a thread that is querying sees the old one or
+the new one. A forked child starts with the same names and no connections.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import weakref
+from collections.abc import Iterable, Iterator, Mapping
+from os import PathLike
+from typing import Any
+
+import peewee
+
+from .config import DatabaseSettings, settings_from, settings_from_env, settings_from_toml
+from .drivers import connections, find
+from .errors import ConfigurationError, UnknownDatabase, nearest
+
+__all__ = ["Databases", "Entry", "databases"]
+
+
+class Entry:
+    """One name of a registry: its settings and, once it was asked for, its Database object."""
+
+    __slots__ = ("_lock", "database", "name", "read_only", "settings")
+
+    def __init__(self, settings: DatabaseSettings) -> None:
+        self.name = settings.name
+        self.settings = settings
+        self.read_only = settings.read_only
+        self.database: peewee.Database | None = settings.database
+        self._lock = threading.Lock()
+
+    def open(self) -> peewee.Database:
+        """Return the Database object of the primary, made on the first call; this does not connect."""
+        with self._lock:
+            if self.database is None:
+                url = self.settings.url
+                assert url is not None
+                self.database = find(url).build(self.settings, url, read_only=self.read_only)
+            return self.database
+
+    def __repr__(self) -> str:
+        return f"<Entry {self.name!r}: {self.settings.url or type(self.database).__name__}>"
+
+
+class Databases(Mapping[str, peewee.Database]):
+    """A registry of named databases; `databases` is the process-wide one.
+
+    Args:
+        settings: the same mapping as for `configure`, or None for an empty registry.
+    """
+
+    def __init__(self, settings: Mapping[str, Any] | None = None) -> None:
+        self._lock = threading.Lock()
+        #: The entries by name. Replaced as a whole, never changed: read it without a lock.
+        self.entries: dict[str, Entry] = {}
+        #: The Database objects that were asked for, by name; replaced as a whole too.
+        self.live: dict[str, peewee.Database] = {}
+        self._entry_by_id: dict[int, Entry] = {}
+        _registries.add(self)
+        if settings is not None:
+            self.configure(settings)
+
+    # Settings
+
+    def configure(self, mapping: Mapping[str, Any]) -> None:
+        """Replace everything by the databases of a mapping.
+
+        Args:
+            mapping: database name to a URL, a peewee Database object, or a table of options.
+
+        Raises:
+            ConfigurationError: a key, a URL or a value is wrong; nothing is replaced then.
+        """
+        self._replace(settings_from(mapping))
+
+    def load(self, path: str | PathLike[str]) -> None:
+        """Replace everything by the ``[databases]`` of a TOML file.
+
+        Raises:
+            ConfigurationError: the file cannot be read or is wrong; nothing is replaced then.
+        """
+        self._replace(settings_from_toml(path))
+
+    def load_env(self, prefix: str = "MULTIDB_") -> None:
+        """Replace everything by databases from environment variables, such as ``MULTIDB_ERP__URL``.
+
+        Raises:
+            ConfigurationError: no such variable, or a wrong one; nothing is replaced then.
+        """
+        self._replace(settings_from_env(prefix))
+
+    def add(self, name: str, url_or_database: str | peewee.Database, **options: Any) -> None:
+        """Add one database while the program runs.
+
+        Args:
+            name: a name that is not taken.
+            url_or_database: a URL, or a peewee Database object as it is.
+            options: the same as in a table of `configure`, ``read_only=True`` for instance.
+
+        Raises:
+            ConfigurationError: the name is taken, or an option is wrong.
+        """
+        key = "database" if isinstance(url_or_database, peewee.Database) else "url"
+        added = self._checked(settings_from({name: {key: url_or_database, **options}}))
+        with self._lock:
+            if name in self.entries:
+                raise ConfigurationError(f"Database {name!r} is configured already; remove({name!r}) it first.")
+            self.entries = {**self.entries, **added}
+
+    def remove(self, name: str) -> None:
+        """Forget one database; later queries on it raise `UnknownDatabase`.
+
+        This thread's connection and the idle ones of a pool are closed; other threads finish what
+        they are doing with theirs.
+
+        Raises:
+            UnknownDatabase: there is no such name.
+        """
+        with self._lock:
+            if name not in self.entries:
+                raise self.unknown(name)
+            self.entries = {n: e for n, e in self.entries.items() if n != name}
+            gone = self.live.get(name)
+            self.live = {n: d for n, d in self.live.items() if n != name}
+            self._entry_by_id = {i: e for i, e in self._entry_by_id.items() if e.name != name}
+        if gone is not None:
+            connections.give_back(gone)
+            connections.close_idle(gone)
+
+    def _replace(self, settings: dict[str, DatabaseSettings]) -> None:
+        entries = self._checked(settings)
+        with self._lock:
+            gone = list(self.live.values())
+            self.entries, self.live, self._entry_by_id = entries, {}, {}
+        for database in gone:
+            connections.give_back(database)
+            connections.close_idle(database)
+
+    @staticmethod
+    def _checked(settings: dict[str, DatabaseSettings]) -> dict[str, Entry]:
+        for one in settings.values():
+            if one.url is not None:
+                find(one.url)
+        return {name: Entry(one) for name, one in settings.items()}
+
+    # Looking up
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Every configured name, in the order of the settings."""
+        return tuple(self.entries)
+
+    def __getitem__(self, name: str) -> peewee.Database:
+        try:
+            return self.live[name]
+        except KeyError:
+            return self._open(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.names)
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.entries
+
+    # A registry is a thing, not a value: two of them are never the same.
+    __hash__ = object.__hash__
+    __eq__ = object.__eq__
+
+    def entry_of(self, database: peewee.Database) -> Entry | None:
+        """Return the entry that a Database object belongs to, or None."""
+        entry = self._entry_by_id.get(id(database))
+        if entry is None:
+            # A Database object that the user made and registered may be used before it is looked up.
+            for name, candidate in self.entries.items():
+                if candidate.database is database:
+                    self._open(name)
+                    return candidate
+        return entry
+
+    def name_of(self, database: peewee.Database) -> str | None:
+        """Return the name that a Database object has here, or None."""
+        entry = self.entry_of(database)
+        return None if entry is None else entry.name
+
+    def unknown(self, name: str) -> UnknownDatabase:
+        """The error for a name that is not here."""
+        if not self.entries:
+            return UnknownDatabase(
+                f"No database is called {name!r}: nothing is configured yet. Call databases.configure(...), "
+                "databases.load(path) or databases.load_env() before the first query."
+            )
+        return UnknownDatabase(f"No database is called {name!r}; {nearest(name, self.entries)}.")
+
+    def _open(self, name: str) -> peewee.Database:
+        entry = self.entries.get(name)
+        if entry is None:
+            raise self.unknown(name)
+        database = entry.open()
+        with self._lock:
+            if self.entries.get(name) is not entry:
+                # Removed or replaced meanwhile: the caller's question was asked before that.
+                return database
+            self.live = {**self.live, name: database}
+            self._entry_by_id = {**self._entry_by_id, id(database): entry}
+        return database
+
+    # Connections
+
+    def close(self) -> None:
+        """Give back every connection that this thread (or this asyncio task) opened.
+
+        Pooled connections return to their pool. Asynchronous databases need `aclose`.
+
+        Raises:
+            peewee.OperationalError: a transaction is open; the other databases are closed first.
+        """
+        connections.each(self.live.values(), connections.give_back)
+
+    async def aclose(self) -> None:
+        """Give back what this task opened, on asynchronous databases too."""
+        for database in self.live.values():
+            await connections.agive_back(database)
+
+    def close_all(self) -> None:
+        """Close every connection of every thread; a query that is running elsewhere fails."""
+        connections.each(self.live.values(), connections.close_everything)
+
+    async def aclose_all(self) -> None:
+        """Close every connection and the pools of asynchronous databases."""
+        for database in self.live.values():
+            await connections.aclose_everything(database)
+
+    def dispose(self) -> None:
+        """Forget every connection without closing it; a forked child does this by itself.
+
+        The connections still belong to the parent process, so nothing is sent on them.
+        """
+        self._lock = threading.Lock()
+        for database in self.live.values():
+            connections.forget(database)
+        for entry in self.entries.values():
+            entry._lock = threading.Lock()
+
+    # Tables
+
+    def create_tables(self, models: Iterable[type[peewee.Model]], **options: Any) -> None:
+        """Create the tables of the models where each of them lives, in the order of their foreign keys.
+
+        Args:
+            models: model classes; those with ``managed = False`` are passed over.
+            options: handed to ``Model.create_table``, ``safe=False`` for instance.
+        """
+        for model in peewee.sort_models(models):
+            model.create_table(**options)
+
+    def drop_tables(self, models: Iterable[type[peewee.Model]], **options: Any) -> None:
+        """Drop the tables of the models where each of them lives, in reverse order."""
+        for model in reversed(peewee.sort_models(models)):
+            model.drop_table(**options)
+
+    def __repr__(self) -> str:
+        return f"<Databases: {', '.join(self.entries) or 'not configured'}>"
+
+
+_registries: weakref.WeakSet[Databases] = weakref.WeakSet()
+
+
+def is_known(name: str, among: Iterable[Databases] = ()) -> bool:
+    """Whether a registry knows the name: one of those given, or any at all when none is given."""
+    return any(name in registry.entries for registry in (list(among) or list(_registries)))
+
+
+def _after_fork_in_child() -> None:
+    for registry in list(_registries):
+        registry.dispose()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)
+
+#: The process-wide registry; models without a ``Meta.registry`` use it.
+databases = Databases()

@@ -1,0 +1,202 @@
+"""The decision for one query: which database, which role, and why.
+
+One function decides, `decide`, in the order of the design's first rule; `explain_route` runs the same
+function and keeps the reasons that it gives on its way.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import peewee
+
+from . import scope as scopes
+from .errors import ReadOnlyDatabase, UnknownDatabase
+from .home import Home
+from .scope import Scope, Target
+from .shards import pruning
+
+__all__ = ["Route", "decide", "describe", "follow", "live", "only_reads", "refuse_write", "role_for", "statement_of"]
+
+# Quoted strings, quoted names and comments: what stands in them is no keyword.
+_LITERALS = re.compile(r"'(?:[^']|'')*'|\"[^\"]*\"|`[^`]*`|\[[^\]]*\]|--[^\n]*|/\*.*?\*/", re.DOTALL)
+_READING_WORDS = frozenset({"select", "with", "values", "show", "explain", "describe", "desc", "table"})
+_WRITING_WORDS = frozenset(
+    "insert update delete merge replace into create alter drop truncate grant revoke call exec execute "
+    "do lock analyze vacuum copy set".split()
+)
+
+#: Called with a sentence at each step of a decision.
+Reasons = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Route:
+    """The decision for one query.
+
+    Attributes:
+        model: the name of the model that the query starts from.
+        databases: names of the databases that it runs on.
+        role: ``"primary"`` or ``"replica"``.
+        reasons: why, in the order in which it was decided.
+    """
+
+    model: str
+    databases: tuple[str, ...]
+    role: str
+    reasons: tuple[str, ...]
+
+    def __str__(self) -> str:
+        lines = [f"{self.model} -> {', '.join(self.databases)} ({self.role})"]
+        lines += [f"  {number}. {reason}" for number, reason in enumerate(self.reasons, 1)]
+        return "\n".join(lines)
+
+
+def decide(
+    home: Home,
+    scope: Scope | None,
+    *,
+    using: Target | None = None,
+    query: peewee.Query | None = None,
+    reasons: Reasons | None = None,
+) -> Target:
+    """Return the database that a query on the model runs on.
+
+    Args:
+        home: where the model lives.
+        scope: the scope that the query was built in, or the current one.
+        using: what ``query.using()`` or ``query.bind()`` said, if anything.
+        query: the query itself; a sharding rule looks for its key there.
+        reasons: called with each reason, for `explain_route`.
+
+    Raises:
+        DatabaseNotAllowed: the model's ``db_name`` does not list the name.
+        NoDatabaseSelected: the model has no home and nothing selects one.
+        MissingShardKey: a write on a sharded model whose shard cannot be derived.
+        WrongShard: a write whose key belongs to another shard than the scope's.
+        ScatterNotSupported: a read that would need several shards.
+    """
+    final = False
+    if using is not None:
+        chosen, why = using, "the query itself says so: using() or bind()"
+        if isinstance(using, str) and not home.allows(using):
+            raise scopes.not_allowed(home, using)
+    else:
+        placed = scopes.place(scope, home)
+        if placed is not None:
+            chosen, final = placed[0], placed[1].final
+            why = f"the innermost scope that applies is {placed[1]!r}"
+        elif home.database is not None:
+            chosen, why = home.database, f"{home.model.__name__} is bound to a Database object"
+        elif home.rule is not None:
+            chosen = pruning.only_shard(home, query)
+            why = f"the sharding rule says so for {pruning.key_label(home)} of this query"
+        elif home.name is not None:
+            chosen, why = home.name, _home_reason(home)
+        else:
+            raise scopes.no_home(home)
+    if reasons is not None:
+        if home.pinned:
+            reasons(f"{home.model.__name__} is db_pinned: a blanket use_db() does not move it")
+        reasons(f"{describe(home, chosen)}: {why}")
+    if not isinstance(chosen, str):
+        return chosen
+    if home.rule is not None and query is not None:
+        pruning.refuse_wrong_shard(home, query, chosen)
+    name = chosen if final or scope is None else scopes.renamed(scope, chosen)
+    if reasons is not None and name != chosen:
+        reasons(f"{name!r}: a scope re-points {chosen!r} to it")
+    return name
+
+
+def follow(home: Home, scope: Scope | None, root: Home, using: Target | None) -> Target:
+    """Return where another model goes that appears in a query whose root model was told to use a database.
+
+    It goes along, as under a blanket `use_db`, unless it is pinned or lists other names.
+    """
+    if using is None or using == home.name or home is root:
+        return decide(home, scope, using=using)
+    if home.pinned or (isinstance(using, str) and not home.allows(using)):
+        return decide(home, scope)
+    return using if not isinstance(using, str) else scopes.renamed(scope, using)
+
+
+def live(home: Home, target: Target) -> peewee.Database:
+    """Return the Database object of a decision.
+
+    Raises:
+        UnknownDatabase: the name is not in the model's registry.
+    """
+    if not isinstance(target, str):
+        return target
+    try:
+        return home.registry[target]
+    except UnknownDatabase as error:
+        raise UnknownDatabase(f"{home.model.__name__}: {error}") from None
+
+
+def describe(home: Home, target: Target) -> str:
+    """Return how messages name a database: the quoted name, or its class when it has none."""
+    if isinstance(target, str):
+        return repr(target)
+    name = home.registry.name_of(target)
+    return repr(name) if name else f"an unregistered {type(target).__name__} ({target.database!r})"  # type: ignore[attr-defined]
+
+
+def role_for(home: Home, scope: Scope | None, is_write: bool) -> str:
+    """Return the role of a query: a write is always the primary's business."""
+    if is_write:
+        return "primary"
+    return scopes.role_of(scope, home) or "primary"
+
+
+def refuse_write(home: Home, scope: Scope | None, database: peewee.Database, what: str) -> None:
+    """Raise if the scope or the database admits only reads.
+
+    Args:
+        what: the statement, for the message, such as ``"INSERT"``.
+
+    Raises:
+        ReadOnlyDatabase: the role is replica, or the database is configured as read-only.
+    """
+    if scope is not None and scopes.role_of(scope, home) == "replica":
+        raise ReadOnlyDatabase(
+            f"{what} on {home.model.__name__} inside use_replica(): a replica takes no writes. "
+            "Leave the block, or wrap the write in use_primary()."
+        )
+    entry = home.registry.entry_of(database)
+    if entry is not None and entry.read_only:
+        raise ReadOnlyDatabase(
+            f"{what} on {home.model.__name__} refused: database {entry.name!r} is configured read_only. "
+            "Send the write elsewhere, or take read_only out of its settings."
+        )
+
+
+def _home_reason(home: Home) -> str:
+    if home.names is not None:
+        return f"no scope applies, and it is the first name of {home.model.__name__}.Meta.db_name"
+    if home.name == "default":
+        return f"no scope applies, and {home.model.__name__} lives in the default database"
+    return f"no scope applies, and it is {home.model.__name__}.Meta.db_name"
+
+
+def only_reads(sql: str) -> bool:
+    """Whether raw SQL is provably a read: its first word says so and no word in it can write.
+
+    A function that it calls may still write; a read-only session on the server is what stops that.
+    """
+    words = re.findall(r"[a-z]+", _LITERALS.sub(" ", sql).lower())
+    if not words or words[0] not in _READING_WORDS:
+        return False
+    return not _WRITING_WORDS.intersection(words)
+
+
+def statement_of(query: Any) -> str:
+    """Return the verb of a query, for messages."""
+    for kind, verb in ((peewee.Insert, "INSERT"), (peewee.Update, "UPDATE"), (peewee.Delete, "DELETE")):
+        if isinstance(query, kind):
+            return verb
+    return "SELECT" if isinstance(query, peewee.SelectQuery) else "raw SQL"

@@ -1,0 +1,196 @@
+"""Finding the shard key in a query.
+
+So far the plain cases: the rows of an INSERT, and ``key == value`` or ``key.in_(...)`` joined by AND
+in a WHERE clause. Whatever is not plainly one shard is refused; a guess would be a wrong answer.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import peewee
+from peewee import OP
+
+from ..errors import MissingShardKey, ScatterNotSupported, WrongShard
+
+if TYPE_CHECKING:
+    from ..home import Home
+
+__all__ = ["key_label", "only_shard", "refuse_wrong_shard", "shards_of"]
+
+
+def key_label(home: Home) -> str:
+    """Return how messages name the shard key."""
+    return f"shard key {', '.join(home.shard_key)}"
+
+
+def shards_of(home: Home, query: Any) -> set[str] | None:
+    """Return the shards that the query's own clauses leave, or None when they do not say."""
+    keys = _keys(home, query)
+    if keys is None or home.rule is None:
+        return None
+    return {home.rule.shard_of(key) for key in keys}
+
+
+def only_shard(home: Home, query: Any) -> str:
+    """Return the one shard of a query.
+
+    Raises:
+        MissingShardKey: a write, or no query at all, whose shard cannot be derived.
+        ScatterNotSupported: a read that needs more than one shard, or a join.
+    """
+    shards = shards_of(home, query)
+    name = home.model.__name__
+    if shards is not None and len(shards) == 1:
+        if _joins(query):
+            raise ScatterNotSupported(
+                f"{name} is sharded, and a join may need rows of other shards than the one of its key. "
+                f"{_ways_out(home)}"
+            )
+        return next(iter(shards))
+    if query is None or not isinstance(query, peewee.SelectQuery):
+        what = "its rows belong to several shards" if shards else f"the {key_label(home)} is not in it"
+        raise MissingShardKey(f"A write on {name} was refused: {what}. {_ways_out(home)}")
+    raise ScatterNotSupported(
+        f"A read of {name} would need the shards {', '.join(sorted(shards or home.names or ()))}; "
+        f"its WHERE clause does not narrow the {key_label(home)} to one. {_ways_out(home)}"
+    )
+
+
+def refuse_wrong_shard(home: Home, query: Any, chosen: str) -> None:
+    """Raise if a write names a key that belongs to another shard than the chosen one.
+
+    Raises:
+        WrongShard: it does.
+    """
+    if not isinstance(query, (peewee.Insert, peewee.Update, peewee.Delete)):
+        return
+    shards = shards_of(home, query)
+    if shards is not None and not shards <= {chosen}:
+        others = ", ".join(repr(s) for s in sorted(shards - {chosen}))
+        raise WrongShard(
+            f"A write on {home.model.__name__} goes to {chosen!r}, but its {key_label(home)} belongs to "
+            f"{others}. Leave the scope, or use copy_to() or move_to() to give a row another home."
+        )
+    if isinstance(query, peewee.Update):
+        _refuse_moving(home, query, chosen)
+
+
+def _refuse_moving(home: Home, query: Any, chosen: str) -> None:
+    changed = {_field_name(field): value for field, value in query._update.items()}
+    if not set(home.shard_key) & set(changed):
+        return
+    key = _complete_key(home, changed)
+    if key is None or home.rule is None or home.rule.shard_of(key) != chosen:
+        raise WrongShard(
+            f"An UPDATE of {home.model.__name__} would change the {key_label(home)} of rows in {chosen!r} "
+            "so that they belong elsewhere. Use move_to() on each row."
+        )
+
+
+def _ways_out(home: Home) -> str:
+    example = home.shard_key[0] if home.shard_key else "key"
+    name = home.model.__name__
+    return (
+        f"Add {name}.{example} == value, run it inside `with use_shard({name}, key):`, "
+        f'or say .using("name of a shard").'
+    )
+
+
+def _keys(home: Home, query: Any) -> list[Any] | None:
+    if isinstance(query, peewee.Insert):
+        return _inserted_keys(home, query)
+    where = getattr(query, "_where", None)
+    if where is None:
+        return None
+    values: dict[str, list[Any]] = {}
+    _collect(home, query, where, values)
+    if not all(field in values for field in home.shard_key):
+        return None
+    if len(home.shard_key) == 1:
+        return values[home.shard_key[0]]
+    return list(itertools.product(*(values[field] for field in home.shard_key)))
+
+
+def _collect(home: Home, query: Any, node: Any, values: dict[str, list[Any]]) -> None:
+    """Gather the values that an AND of equalities allows for each field of the key."""
+    if not isinstance(node, peewee.Expression):
+        return
+    if node.op == OP.AND:
+        _collect(home, query, node.lhs, values)
+        _collect(home, query, node.rhs, values)
+        return
+    field = node.lhs
+    # A field of an alias belongs to another row than the query's own.
+    if not isinstance(field, peewee.Field) or field.model is not query.model or field.name not in home.shard_key:
+        return
+    if node.op == OP.EQ and _is_value(node.rhs):
+        found = [_python_value(field, node.rhs)]
+    elif node.op == OP.IN and isinstance(node.rhs, (list, tuple, set, frozenset)):
+        if not all(_is_value(value) for value in node.rhs):
+            return
+        found = [_python_value(field, value) for value in node.rhs]
+    else:
+        return
+    known = values.get(field.name)
+    values[field.name] = found if known is None else [value for value in known if value in found]
+
+
+def _inserted_keys(home: Home, query: Any) -> list[Any] | None:
+    rows = query._insert
+    if isinstance(rows, (peewee.SelectQuery, peewee.SQL)):
+        return None
+    if isinstance(rows, Mapping):
+        rows = [rows]
+    elif not isinstance(rows, (list, tuple)):
+        # A generator can be read once; Peewee reads it again when it compiles.
+        rows = query._insert = list(rows)
+    keys = []
+    for row in rows:
+        key = _complete_key(home, _named(home, query, row))
+        if key is None:
+            return None
+        keys.append(key)
+    return keys or None
+
+
+def _named(home: Home, query: Any, row: Any) -> dict[str, Any]:
+    meta: Any = home.model._meta  # type: ignore[attr-defined]
+    if isinstance(row, Mapping):
+        items: Iterable[tuple[Any, Any]] = row.items()
+    else:
+        items = zip(query._columns or query.get_default_columns(), row, strict=False)
+    named = {field.name: default for field, default in meta.defaults.items() if not callable(default)}
+    named.update((_field_name(meta.combined.get(key, key)), value) for key, value in items)
+    return named
+
+
+def _complete_key(home: Home, named: Mapping[str, Any]) -> Any | None:
+    key = []
+    for name in home.shard_key:
+        if name not in named or not _is_value(named[name]):
+            return None
+        key.append(_python_value(home.model._meta.fields[name], named[name]))  # type: ignore[attr-defined]
+    return key[0] if len(key) == 1 else tuple(key)
+
+
+def _field_name(field: Any) -> Any:
+    return field.name if isinstance(field, peewee.Field) else field
+
+
+def _is_value(value: Any) -> bool:
+    return isinstance(value, (peewee.Model, peewee.Value)) or not isinstance(value, peewee.Node)
+
+
+def _python_value(field: Any, value: Any) -> Any:
+    if isinstance(value, peewee.Value):
+        value = value.value
+    if isinstance(value, peewee.Model):
+        return getattr(value, field.rel_field.name)
+    return value
+
+
+def _joins(query: Any) -> bool:
+    return bool(getattr(query, "_joins", None)) or len(getattr(query, "_from_list", None) or ()) > 1
