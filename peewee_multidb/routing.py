@@ -25,8 +25,7 @@ __all__ = ["Route", "decide", "describe", "follow", "live", "only_reads", "refus
 _LITERALS = re.compile(r"'(?:[^']|'')*'|\"[^\"]*\"|`[^`]*`|\[[^\]]*\]|--[^\n]*|/\*.*?\*/", re.DOTALL)
 _READING_WORDS = frozenset({"select", "with", "values", "show", "explain", "describe", "desc", "table"})
 _WRITING_WORDS = frozenset(
-    "insert update delete merge replace into create alter drop truncate grant revoke call exec execute "
-    "do lock analyze vacuum copy set".split()
+    ["insert", "update", "delete", "merge", "replace", "into", "create", "alter", "drop", "truncate", "grant", "revoke", "call", "exec", "execute", "do", "lock", "analyze", "vacuum", "copy", "set"]
 )
 
 #: Called with a sentence at each step of a decision.
@@ -143,7 +142,11 @@ def describe(home: Home, target: Target) -> str:
     if isinstance(target, str):
         return repr(target)
     name = home.registry.name_of(target)
-    return repr(name) if name else f"an unregistered {type(target).__name__} ({target.database!r})"  # type: ignore[attr-defined]
+    if name is not None:
+        return repr(name)
+    if isinstance(target, peewee.Proxy):
+        return "an uninitialized proxy" if target.obj is None else describe(home, target.obj)
+    return f"an unregistered {type(target).__name__} ({getattr(target, 'database', None)!r})"
 
 
 def role_for(home: Home, scope: Scope | None, is_write: bool) -> str:

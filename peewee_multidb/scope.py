@@ -148,7 +148,7 @@ def not_allowed(home: Home, name: str) -> DatabaseNotAllowed:
     )
 
 
-class use_db:  # noqa: N801 - reads as a statement, as in ``with use_db("shard2"):``
+class use_db:
     """Select databases for a block, a function or a generator, in this thread or task only.
 
     Args:

@@ -29,7 +29,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 _covered: ContextVar[tuple[Any, ...]] = ContextVar("peewee_multidb_covered", default=())
 
 
-class atomic:  # noqa: N801 - used like peewee's own lower-case atomic()
+class atomic:
     """Run a block in a transaction on each of several databases.
 
     Args:

@@ -51,11 +51,14 @@ def child(report: Path, names: list[str]) -> None:
 
         import peewee_multidb
 
+        # What playhouse makes for itself, models by reflection for instance, is as in any program.
+        for name in ("dataset", "kv", "migrations", "reflection", "shortcuts", "pydantic_utils", "pwasyncio"):
+            importlib.import_module(f"playhouse.{name}")
         stock = peewee.Model
 
         # A model of Peewee's has no database unless it says so.
         peewee_multidb.model.metadata.OPTIONS["db_name"] = None
-        # The suite's models, and those that playhouse derives from Model, are ours; Peewee's own code
+        # The suite's models, and the bases that playhouse offers for models, are ours; Peewee's own code
         # keeps its name for the class that all of them derive from.
         peewee.Model = peewee_multidb.Model  # type: ignore[misc]
         for name in ("playhouse.signals", "playhouse.sqlite_ext"):

@@ -15,7 +15,6 @@ from . import moving
 from .aio import AsyncMethods
 from .ddl import ddl_targets, selected
 from .deleting import delete_dependents
-from .handle import ModelDatabase
 from .metadata import OPTIONS, RoutedMetadata, combined, combined_schema, own_options
 from .queries import (
     RoutedAlias,
@@ -282,26 +281,23 @@ def _new_home(model: Any, values: dict[str, Any], around: Scope | None) -> Scope
 
 
 def _bind_in_scope(model: Any, database: Any, refs: bool, backrefs: bool, exclude: Any) -> bool:
-    """What a ``bind_ctx`` block does on entering, with a Database, and on leaving, with what was there."""
-    related = [m for _, m, _ in model._meta.model_graph(refs, backrefs)] if refs or backrefs else []
-    entering = not isinstance(database, ModelDatabase)
-    for one in dict.fromkeys([model, *(m for m in related if m not in exclude)]):
-        if isinstance(one._meta, RoutedMetadata):
-            if entering:
-                scope.push(selected(one, database))
-            else:
-                _unbind(one._meta.home)
-        exclude.add(one)
-    return entering
+    """Do what a ``bind_ctx`` block asks: bind on entering, and on leaving bind what was there before.
 
-
-def _unbind(home: Home) -> None:
+    Peewee says only "bind this"; that it is leaving shows in what it asks for.
+    """
+    before = model._meta.database
     node = scope.current()
     while node is not None:
-        if isinstance(node.entry, selected) and node.entry.is_for(home):
-            scope.pop(node.entry)
-            return
+        entry = node.entry
+        if isinstance(entry, selected) and entry.home is model._meta.home and entry.before is database:
+            scope.pop(entry)
+            return before is not database
         node = node.parent
+    related = [m for _, m, _ in model._meta.model_graph(refs, backrefs)] if refs or backrefs else []
+    along = [m for m in related if m not in exclude and isinstance(m._meta, RoutedMetadata)]
+    exclude.update(related)
+    scope.push(selected(model, database, along, before))
+    return before is not database
 
 
 def current_db(model: Any) -> str | None:

@@ -37,25 +37,31 @@ def ddl_targets(model: Any) -> list[scope.Target]:
     return targets
 
 
-class selected:  # noqa: N801 - a context manager, used like use_db
-    """The scope of one model in one database, named or not; what ``bind_ctx`` becomes."""
+class selected:
+    """The scope of some models in one database, named or not; what a ``bind_ctx`` block becomes.
+
+    Args:
+        model: the model that is bound.
+        target: where it goes.
+        related: the models that go with it.
+        before: what the model's database was when the block was entered.
+    """
 
     role: str | None = None
     renames: dict[str, str] = {}
     final = True
 
-    def __init__(self, model: Any, target: scope.Target) -> None:
-        self._home: Home = model._meta.home
+    def __init__(self, model: Any, target: scope.Target, related: Any = (), before: Any = None) -> None:
+        self.home: Home = model._meta.home
+        self.before = before
+        self._homes = {self.home, *(one._meta.home for one in related)}
         self._target = target
 
     def place(self, home: Home) -> scope.Target | None:
-        return self._target if home is self._home else None
+        return self._target if home in self._homes else None
 
     def concerns(self, home: Home) -> bool:
         return False
-
-    def is_for(self, home: Home) -> bool:
-        return home is self._home
 
     def __enter__(self) -> None:
         scope.push(self)
@@ -64,7 +70,7 @@ class selected:  # noqa: N801 - a context manager, used like use_db
         scope.pop(self)
 
     def __repr__(self) -> str:
-        return f"{self._home.model.__name__} bound to {routing.describe(self._home, self._target)}"
+        return f"{self.home.model.__name__} bound to {routing.describe(self.home, self._target)}"
 
 
 def has_constraint(field: Any) -> bool:

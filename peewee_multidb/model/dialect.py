@@ -30,11 +30,14 @@ reading: Callable[[], Any] = _reading.get
 
 
 def context_database(ctx: Any) -> Any:
-    """Return the Database object that a SQL context compiles for, or None for a bare Context.
+    """Return the Database object that made a SQL context, or None for a bare Context.
 
     Peewee gives a context its database's methods, not the database; a bound method knows its owner.
     """
-    return getattr(ctx.state.conflict_statement, "__self__", None)
+    settings = ctx.state.settings
+    if "field_types" not in settings:
+        return None
+    return getattr(settings.get("conflict_statement"), "__self__", None)
 
 
 class EngineNode(peewee.ColumnBase):

@@ -97,7 +97,6 @@ class _Entered:
         return await self._open.pop().__aexit__(*exc)
 
     def __call__(self, function: Any) -> Any:
-        import functools
 
         @functools.wraps(function)
         def inner(*args: Any, **kwargs: Any) -> Any:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import peewee
 from peewee import ForeignKeyField, ManyToManyFieldAccessor
 
 from .queries import RoutedManyToMany

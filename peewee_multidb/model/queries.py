@@ -19,7 +19,7 @@ from . import dialect, loading
 from .aio import run
 from .handle import ModelDatabase
 from .rows import HomedModelCursor, HomedObjectCursor, at_home, home_node
-from .tables import FRAME, check_nested, check_source
+from .tables import FRAME, SHOWN, check_nested, check_source
 
 __all__ = [
     "RoutedAlias",
@@ -119,8 +119,8 @@ class RoutedQuery:
         settings = ctx.state.settings
         outer = settings.get(FRAME)
         if outer is None:
-            settings[FRAME] = self if self._guarded else _UNGUARDED
-        elif outer is _UNGUARDED:
+            settings[FRAME] = self if self._guarded else SHOWN
+        elif outer is SHOWN:
             pass
         elif self._is_decided() and outer is not self:
             check_nested(ctx, self)
@@ -167,7 +167,11 @@ class RoutedQuery:
         """
         if database is None and self._bound is _UNBOUND:
             raise peewee.InterfaceError('Query must be bound to a database in order to call "aexecute".')
-        return await run(self.model, database if database is not None else self._database, self.execute, database)  # type: ignore[attr-defined]
+        try:
+            here = database if database is not None else self._database
+        except NoDatabaseSelected as error:
+            raise NoDatabaseSelected(f"aexecute(): {error}") from None
+        return await run(self.model, here, self.execute, database)  # type: ignore[attr-defined]
 
     def _around(self) -> Scope | None:
         return self._scope if self._scope is not None else scope.current()
@@ -188,10 +192,6 @@ class RoutedQuery:
 
     def _where_from(self) -> Any:
         return self._ran_on if self._ran_on is not None else self._database
-
-
-# In place of a frame: this statement is only shown.
-_UNGUARDED: Any = object()
 
 
 def _applies(around: Scope, home: Home) -> bool:

@@ -15,10 +15,20 @@ from ..errors import CrossDatabaseQuery, MultiDBError
 from ..home import Home
 from .dialect import context_database
 
-__all__ = ["FRAME", "RoutedTable", "check_nested", "check_source", "cross_database"]
+__all__ = ["FRAME", "SHOWN", "RoutedTable", "check_nested", "check_source", "cross_database"]
 
 #: Key of the settings of a SQL context: the query that is being compiled around what comes next.
 FRAME = "multidb_frame"
+
+
+class _Shown:
+    """In place of a query: the statement is only shown, and nothing need be refused."""
+
+    model = None
+
+
+#: The frame of a statement that is shown and not sent.
+SHOWN = _Shown()
 
 
 class RoutedTable(peewee.Table):
@@ -70,7 +80,7 @@ def check_source(ctx: Any, frame: Any, model: Any) -> None:
     """
     database = context_database(ctx)
     home: Home | None = getattr(model._meta, "home", None)
-    if database is None or home is None:
+    if frame is SHOWN or database is None or home is None:
         return
     root: Home = frame.model._meta.home
     if home.rule is not None and home is root:
