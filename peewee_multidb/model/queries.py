@@ -40,6 +40,9 @@ _UNBOUND: Any = object()
 # The state of a query that Peewee is constructing.
 _NEW: Any = object()
 
+# attrdict looks its names up through __getattr__, and this one is asked for at every query.
+ROW_MODEL: int = peewee.ROW.MODEL
+
 
 class RoutedQuery:
     """What every query of our models adds to Peewee's."""
@@ -75,9 +78,12 @@ class RoutedQuery:
             self._bound = _NEW
         else:
             self._bound = None
-            around = scope.current()
-            if around is not None and _applies(around, self.model._meta.home):
-                self._scope = around
+            self._capture()
+
+    def _capture(self) -> None:
+        around = scope.current()
+        if around is not None and _applies(around, self.model._meta.home):
+            self._scope = around
 
     def bind(self, database: Any = None) -> Any:
         """Bind this query to a Database object, for good; None leaves it without one."""
@@ -106,9 +112,7 @@ class RoutedQuery:
     def beside(self) -> Any:
         """Return this query as if it were built here: it keeps the current scope if that applies."""
         clone = self.clone()  # type: ignore[attr-defined]
-        around = scope.current()
-        if around is not None and _applies(around, self.model._meta.home):
-            clone._scope = around
+        clone._capture()
         return clone
 
     def _is_decided(self) -> bool:
@@ -130,18 +134,15 @@ class RoutedQuery:
         finally:
             settings[FRAME] = outer
 
-    def _execute(self, database: Any) -> Any:
-        self._ran_on = database
-        return super()._execute(database)  # type: ignore[misc]
-
     def sql(self) -> Any:
         """Return the SQL and its parameters, for the database that the query would run on now.
 
-        A model without a home gives generic SQL, as an unbound query does in Peewee.
+        Where nothing decides that, it is generic SQL, as for an unbound query in Peewee: a query that
+        would be refused can still be looked at.
         """
         try:
             database = self._database
-        except NoDatabaseSelected:
+        except MultiDBError:
             database = None
         context = peewee.Context() if database is None else database.get_sql_context()
         return context.parse(self._shown())
@@ -149,14 +150,14 @@ class RoutedQuery:
     def __str__(self) -> str:
         try:
             return peewee.query_to_string(self._shown())
-        except NoDatabaseSelected:
+        except MultiDBError:
             sql, params = self.sql()
             return f"{sql} {params}"
 
     def _shown(self) -> Any:
         """Return a copy to look at: showing SQL sends nothing, so no guard need stop it."""
         clone = self.clone()  # type: ignore[attr-defined]
-        clone._guarded = False
+        clone._guarded, clone._ran_on = False, None
         return clone
 
     async def aexecute(self, database: Any = None) -> Any:
@@ -177,21 +178,30 @@ class RoutedQuery:
         return self._scope if self._scope is not None else scope.current()
 
     def _get_cursor_wrapper(self, cursor: Any) -> Any:
-        if self._row_type == peewee.ROW.CONSTRUCTOR and peewee.is_model(self._constructor):  # type: ignore[attr-defined]
-            wrapper = HomedObjectCursor(cursor, self.model, self._returning, self._constructor)  # type: ignore[attr-defined]
+        row_type = self._row_type or self.default_row_type  # type: ignore[attr-defined]
+        if row_type == ROW_MODEL:
+            wrapper = self._get_model_cursor_wrapper(cursor)  # type: ignore[attr-defined]
+        elif row_type == peewee.ROW.CONSTRUCTOR and peewee.is_model(self._constructor):  # type: ignore[attr-defined]
+            wrapper = self._homed(cursor, self._returning, self._constructor)  # type: ignore[attr-defined]
         else:
             wrapper = super()._get_cursor_wrapper(cursor)  # type: ignore[misc]
         database = self._ran_on
         if database is not None and not dialect.reads_as_text(database):
             wrapper.process_row = dialect.rows_of(database, wrapper.process_row)
-        if isinstance(wrapper, HomedObjectCursor) and wrapper.is_model:
-            wrapper.node = home_node(wrapper.constructor._meta, self._where_from(), self._around())
-        elif isinstance(wrapper, HomedModelCursor):
-            wrapper.database, wrapper.around = self._where_from(), self._around()
         return wrapper
 
-    def _where_from(self) -> Any:
-        return self._ran_on if self._ran_on is not None else self._database
+    def _homed(self, cursor: Any, select: Any, model: Any) -> Any:
+        """Return the cursor wrapper for instances of one model."""
+        wrapper = HomedObjectCursor(cursor, self.model, select, model)
+        meta = model._meta
+        home: Home = meta.home
+        database = self._ran_on
+        around = self._around()
+        if around is None and home.plain and database is home.registry.live.get(home.name):  # type: ignore[arg-type]
+            wrapper.node = meta.settled
+        else:
+            wrapper.node = home_node(meta, self._database if database is None else database, around)
+        return wrapper
 
 
 def _applies(around: Scope, home: Home) -> bool:
@@ -230,15 +240,13 @@ class _Read(RoutedQuery):
         return loading.prefetch(self, *subqueries, **kwargs)
 
     def _execute(self, database: Any) -> Any:
-        tree = self._load_tree  # type: ignore[attr-defined]
-        if not tree:
-            return super()._execute(database)
-        first_run = self._cursor_wrapper is None  # type: ignore[has-type]
-        self._ran_on = database
-        # Past Peewee's own loader, which would run the whole tree on this one database.
-        wrapper = peewee.BaseQuery._execute(self, database)  # type: ignore[attr-defined]
-        if first_run and self._model_rows():  # type: ignore[attr-defined]
-            loading.load_related(list(wrapper), self, tree, database)
+        # Instead of Peewee's two methods: its loader would run the whole tree on this one database.
+        wrapper = self._cursor_wrapper
+        if wrapper is None:
+            self._ran_on = database
+            wrapper = self._cursor_wrapper = self._get_cursor_wrapper(database.execute(self))
+            if self._load_tree and self._model_rows():
+                loading.load_related(list(wrapper), self, self._load_tree, database)
         return wrapper
 
 
@@ -247,8 +255,11 @@ class RoutedSelect(_Read, peewee.ModelSelect):
 
     def _get_model_cursor_wrapper(self, cursor: Any) -> Any:
         if len(self._from_list) == 1 and not self._joins:
-            return HomedObjectCursor(cursor, self.model, self._returning, self.model)
-        return HomedModelCursor(cursor, self.model, self._returning, self._from_list, self._joins)
+            return self._homed(cursor, self._returning, self.model)
+        wrapper = HomedModelCursor(cursor, self.model, self._returning, self._from_list, self._joins)
+        wrapper.database = self._database if self._ran_on is None else self._ran_on
+        wrapper.around = self._around()
+        return wrapper
 
 
 class RoutedCompound(_Read, peewee.ModelCompoundSelectQuery):
@@ -272,11 +283,12 @@ class RoutedRaw(RoutedQuery, peewee.ModelRaw):
     """SQL as it was written."""
 
     def _get_model_cursor_wrapper(self, cursor: Any) -> Any:
-        return HomedObjectCursor(cursor, self.model, [], self.model)
+        return self._homed(cursor, [], self.model)
 
     def _execute(self, database: Any) -> Any:
         if not routing.only_reads(self._sql):
             _check_write(self, database)
+        self._ran_on = database
         return super()._execute(database)
 
 
@@ -284,11 +296,12 @@ class _Write(RoutedQuery):
     """Queries that change rows."""
 
     def _get_model_cursor_wrapper(self, cursor: Any) -> Any:
-        return HomedObjectCursor(cursor, self.model, [], self.model)
+        return self._homed(cursor, [], self.model)
 
     def _execute(self, database: Any) -> Any:
         _check_write(self, database)
-        return super()._execute(database)
+        self._ran_on = database
+        return super()._execute(database)  # type: ignore[misc]
 
 
 class RoutedUpdate(_Write, peewee.ModelUpdate):
@@ -313,7 +326,8 @@ class RoutedInsert(_Write, peewee.ModelInsert):
             self._returning, self._row_type = returning, row_type
 
     def apply_returning(self, ctx: Any) -> Any:
-        database = dialect.context_database(ctx)
+        # Running, the engine is known already; shown, the context knows it.
+        database = self._ran_on or dialect.context_database(ctx)
         if self._return_cursor or database is None:
             return super().apply_returning(ctx)
         keys = self._pk_returning() if database.returning_clause and not self._as_rowcount else None
@@ -360,7 +374,11 @@ class RoutedAlias(peewee.ModelAlias):
 
 
 def _check_write(query: Any, database: Any) -> None:
-    home = query.model._meta.home
+    home: Home = query.model._meta.home
+    if query._scope is None and scope.current() is None and not transactions.is_open():
+        entry = home.registry.entry_of(database)
+        if entry is not None and not entry.read_only:
+            return
     verb = routing.statement_of(query)
     routing.refuse_write(home, query._around(), database, verb)
     transactions.warn_if_uncovered(home, database, verb)

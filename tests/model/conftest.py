@@ -1,0 +1,82 @@
+"""What the model tests share: registries of their own over files and servers, and what was sent where."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from peewee_multidb import Databases, Model
+
+#: The databases of the `engines` registry: one model set, three dialects.
+ENGINES = ("lite", "pg", "maria")
+
+Made = Callable[..., Any]
+
+
+def base_model(own: Databases, **options: Any) -> Any:
+    """Return a base class whose models live in the databases of one registry."""
+    meta = type("Meta", (), {"registry": own, **options})
+    return type(Model)("Base", (Model,), {"Meta": meta, "__module__": __name__})
+
+
+class Sent:
+    """The statements that each database of a registry was sent, in order."""
+
+    def __init__(self, registry: Databases) -> None:
+        self.registry = registry
+        self.log: list[tuple[str, str]] = []
+
+    def __iter__(self) -> Iterator[tuple[str, str]]:
+        return iter(self.log)
+
+    def where(self) -> list[str]:
+        """Return the names of the databases, one for each statement."""
+        return [name for name, _ in self.log]
+
+    def clear(self) -> None:
+        self.log.clear()
+
+
+@contextmanager
+def sent_to(registry: Databases) -> Iterator[Sent]:
+    """Record what reaches the servers of a registry."""
+    sent = Sent(registry)
+    hooks = []
+    for name in registry.names:
+
+        def hook(event: Any, name: str = name) -> None:
+            sent.log.append((name, event.sql))
+
+        registry[name].query_hooks.append(hook)
+        hooks.append((registry[name], hook))
+    try:
+        yield sent
+    finally:
+        for database, hook in hooks:
+            database.query_hooks.remove(hook)
+
+
+@pytest.fixture
+def lites(tmp_path: Path) -> Iterator[Databases]:
+    """A registry of three SQLite files: default, other and third."""
+    own = Databases({name: f"sqlite:///{tmp_path}/{name}.db" for name in ("default", "other", "third")})
+    yield own
+    own.close_all()
+
+
+@pytest.fixture
+def engines(tmp_path: Path, postgres_url: str, mariadb_url: str) -> Iterator[Databases]:
+    """A registry of three engines: lite, pg and maria."""
+    own = Databases({"lite": f"sqlite:///{tmp_path}/lite.db", "pg": postgres_url, "maria": mariadb_url})
+    yield own
+    own.close_all()
+
+
+@pytest.fixture
+def base(lites: Databases) -> Any:
+    """A base class for models in the three files."""
+    return base_model(lites)
