@@ -125,12 +125,6 @@ def in_pairs(
     return found
 
 
-def per_call(operation: Operation, *, blocks: int = 40, block: float = 0.005) -> float:
-    """Return the median of microseconds a call over some blocks."""
-    times = times_for(operation, block)
-    return statistics.median(timed(operation, times) / times * 1e6 for _ in range(blocks))
-
-
 def environment() -> str:
     """Return what the numbers depend on, in one line."""
     return (
