@@ -19,13 +19,35 @@ from .home import Home
 from .scope import Scope, Target
 from .shards import pruning
 
-__all__ = ["Route", "decide", "describe", "follow", "live", "only_reads", "refuse_write", "role_for", "statement_of"]
+__all__ = [
+    "Route",
+    "decide",
+    "describe",
+    "follow",
+    "live",
+    "only_reads",
+    "refuse_write",
+    "role_for",
+    "statement_of",
+]
 
 # Quoted strings, quoted names and comments: what stands in them is no keyword.
 _LITERALS = re.compile(r"'(?:[^']|'')*'|\"[^\"]*\"|`[^`]*`|\[[^\]]*\]|--[^\n]*|/\*.*?\*/", re.DOTALL)
+# Where engines differ in where a literal or a comment ends: backslashes, dollar quotes, MySQL's comments
+# that are executed, nested comments, ``#`` and ``--`` comments, PostgreSQL's subscripts.
+_AMBIGUOUS = re.compile(
+    r"\\|\$\w*\$|#|/\*M?!|/\*(?:(?!\*/).)*/\*|--(?!\s|$)|\[[^\]]*['\"`/-]|`[^`]*['\"]",
+    re.DOTALL | re.IGNORECASE,
+)
+# A number may touch the keyword after it: 1e5INTO is two words to some engines.
+_WORDS = re.compile(r"\d[\d.]*(?:e[+-]?\d+)?|([^\W\d]\w*)")
 _READING_WORDS = frozenset({"select", "with", "values", "show", "explain", "describe", "desc", "table"})
 _WRITING_WORDS = frozenset(
-    ["insert", "update", "delete", "merge", "replace", "into", "create", "alter", "drop", "truncate", "grant", "revoke", "call", "exec", "execute", "do", "lock", "analyze", "vacuum", "copy", "set"]
+    [
+        *("insert", "update", "delete", "merge", "replace", "into", "copy", "set", "truncate"),
+        *("create", "alter", "drop", "grant", "revoke", "lock", "analyze", "vacuum"),
+        *("call", "exec", "execute", "do"),
+    ]
 )
 
 #: Called with a sentence at each step of a decision.
@@ -111,15 +133,18 @@ def decide(
     return name
 
 
-def follow(home: Home, scope: Scope | None, root: Home, using: Target | None) -> Target:
+def follow(
+    home: Home, scope: Scope | None, root: Home, using: Target | None, query: peewee.Query | None = None
+) -> Target:
     """Return where another model goes that appears in a query whose root model was told to use a database.
 
-    It goes along, as under a blanket `use_db`, unless it is pinned or lists other names.
+    It goes along, as under a blanket `use_db`, unless it is pinned or lists other names. The query is the
+    one inside that it appears in, if there is one.
     """
     if using is None or using == home.name or home is root:
-        return decide(home, scope, using=using)
+        return decide(home, scope, using=using, query=query)
     if home.pinned or (isinstance(using, str) and not home.allows(using)):
-        return decide(home, scope)
+        return decide(home, scope, query=query)
     return using if not isinstance(using, str) else scopes.renamed(scope, using)
 
 
@@ -153,7 +178,14 @@ def role_for(home: Home, scope: Scope | None, is_write: bool) -> str:
     """Return the role of a query: a write is always the primary's business."""
     if is_write:
         return "primary"
-    return scopes.role_of(scope, home) or "primary"
+    return _role_of(scope, home) or "primary"
+
+
+def _role_of(scope: Scope | None, home: Home) -> str | None:
+    """Return the role of the block that a query runs in, or else of the one that it was built in."""
+    around = scopes.current()
+    role = None if around is None else scopes.role_of(around, home)
+    return role if role is not None or scope is around else scopes.role_of(scope, home)
 
 
 def refuse_write(home: Home, scope: Scope | None, database: peewee.Database, what: str) -> None:
@@ -165,7 +197,7 @@ def refuse_write(home: Home, scope: Scope | None, database: peewee.Database, wha
     Raises:
         ReadOnlyDatabase: the role is replica, or the database is configured as read-only.
     """
-    if scope is not None and scopes.role_of(scope, home) == "replica":
+    if _role_of(scope, home) == "replica":
         raise ReadOnlyDatabase(
             f"{what} on {home.model.__name__} inside use_replica(): a replica takes no writes. "
             "Leave the block, or wrap the write in use_primary()."
@@ -187,14 +219,17 @@ def _home_reason(home: Home) -> str:
 
 
 def only_reads(sql: str) -> bool:
-    """Whether raw SQL is provably a read: its first word says so and no word in it can write.
+    """Whether raw SQL is provably a read: each statement's first word says so and no word in it can write.
 
     A function that it calls may still write; a read-only session on the server is what stops that.
     """
-    words = re.findall(r"[a-z]+", _LITERALS.sub(" ", sql).lower())
-    if not words or words[0] not in _READING_WORDS:
-        return False
-    return not _WRITING_WORDS.intersection(words)
+    # What one engine takes for a string may be a statement on another: then nothing is taken out.
+    text = sql if _AMBIGUOUS.search(sql) else _LITERALS.sub(" ", sql)
+    statements = [list(filter(None, _WORDS.findall(part))) for part in text.lower().split(";")]
+    statements = [words for words in statements if words]
+    return bool(statements) and all(
+        words[0] in _READING_WORDS and not _WRITING_WORDS.intersection(words) for words in statements
+    )
 
 
 def statement_of(query: Any) -> str:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import types
 from collections.abc import AsyncGenerator, Callable, Generator, Mapping
 from contextvars import ContextVar
 from types import TracebackType
@@ -307,61 +308,30 @@ def _function(function: Callable[..., Any], enter: Callable[[], Scope | None]) -
 
 def _coroutine(function: Callable[..., Any], enter: Callable[[], Scope | None]) -> Callable[..., Any]:
     async def wrapper(*args: Any, **kwargs: Any) -> Any:
-        outside = _current.get()
-        _current.set(enter())
-        try:
-            return await function(*args, **kwargs)
-        finally:
-            _current.set(outside)
+        return await _each_step(function(*args, **kwargs), _Held(enter()))
 
     return wrapper
 
 
 def _generator(function: Callable[..., Any], enter: Callable[[], Scope | None]) -> Callable[..., Any]:
-    """Run every step inside: a plain ``with`` around a ``yield`` would leave the caller in the scope."""
-
     # A generator function itself, because frameworks ask inspect what they were given.
     def wrapper(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
-        inside = enter()
-        generator = function(*args, **kwargs)
-        step: Callable[..., Any] = generator.send
-        argument: Any = None
-        while True:
-            outside = _current.get()
-            _current.set(inside)
-            try:
-                value = step(argument)
-            except StopIteration as stop:
-                return stop.value
-            finally:
-                # What the body entered and has not left yet is waiting for its next step.
-                inside = _current.get()
-                _current.set(outside)
-            try:
-                argument = yield value
-                step = generator.send
-            except BaseException as error:
-                step, argument = generator.throw, error
+        return (yield from _each_step(function(*args, **kwargs), _Held(enter())))
 
     return wrapper
 
 
 def _async_generator(function: Callable[..., Any], enter: Callable[[], Scope | None]) -> Callable[..., Any]:
     async def wrapper(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
-        inside = enter()
+        held = _Held(enter())
         generator = function(*args, **kwargs)
         step: Callable[..., Any] = generator.asend
         argument: Any = None
         while True:
-            outside = _current.get()
-            _current.set(inside)
             try:
-                value = await step(argument)
+                value = await _each_step(step(argument), held)
             except StopAsyncIteration:
                 return
-            finally:
-                inside = _current.get()
-                _current.set(outside)
             try:
                 argument = yield value
                 step = generator.asend
@@ -369,6 +339,42 @@ def _async_generator(function: Callable[..., Any], enter: Callable[[], Scope | N
                 step, argument = generator.athrow, error
 
     return wrapper
+
+
+class _Held:
+    """The scope of a body that is suspended: what it entered and has not left waits for its next step."""
+
+    __slots__ = ("scope",)
+
+    def __init__(self, scope: Scope | None) -> None:
+        self.scope = scope
+
+
+@types.coroutine
+def _each_step(body: Any, held: _Held) -> Generator[Any, Any, Any]:
+    """Run a generator or a coroutine, every step of it inside, and nothing between its steps.
+
+    A plain ``with`` around a ``yield`` would leave the caller in the scope. And a body that is closed
+    in another context than it began in, by the garbage collector for instance, would put its own
+    caller's scope in place of that of whoever happens to be there.
+    """
+    step: Callable[..., Any] = body.send
+    argument: Any = None
+    while True:
+        outside = _current.get()
+        _current.set(held.scope)
+        try:
+            value = step(argument)
+        except StopIteration as stop:
+            return stop.value
+        finally:
+            held.scope = _current.get()
+            _current.set(outside)
+        try:
+            argument = yield value
+            step = body.send
+        except BaseException as error:
+            step, argument = body.throw, error
 
 
 def no_home(home: Home) -> NoDatabaseSelected:

@@ -11,6 +11,7 @@ from .. import routing, scope
 from ..errors import ConfigurationError
 from ..home import Home
 from ..scope import Scope
+from ..shards import pruning
 from . import moving
 from .aio import AsyncMethods
 from .ddl import ddl_targets, selected
@@ -331,12 +332,12 @@ def use_shard(model: Any, key: Any) -> scope.use_db:
         key: a value of its shard key; a tuple when the key has several fields.
 
     Raises:
-        ConfigurationError: the model is not sharded.
+        ConfigurationError: the model is not sharded, or the key has another number of fields.
     """
     home = _home(model, "use_shard")
     if home.rule is None:
         raise ConfigurationError(f"use_shard({model.__name__}): its Meta.db_name is not a sharding rule.")
-    return scope.use_db(home.rule.shard_of(key), model)
+    return scope.use_db(home.rule.shard_of(pruning.key_value(home, key)), model)
 
 
 def _home(model: Any, caller: str) -> Home:

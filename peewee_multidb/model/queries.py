@@ -105,9 +105,17 @@ class RoutedQuery:
         return clone
 
     def _decide(self, reasons: routing.Reasons | None = None) -> Target:
-        around = self._scope if self._scope is not None else scope.current()
-        using = None if self._bound is _UNBOUND or self._bound is _NEW else self._bound
-        return routing.decide(self.model._meta.home, around, using=using, query=self, reasons=reasons)  # type: ignore[arg-type]
+        return routing.decide(
+            self.model._meta.home,
+            self._around(),
+            using=self._told(),
+            query=self,  # type: ignore[arg-type]
+            reasons=reasons,
+        )
+
+    def _told(self) -> Target | None:
+        """Return what using() or bind() said."""
+        return None if self._bound is _UNBOUND or self._bound is _NEW else self._bound
 
     def beside(self) -> Any:
         """Return this query as if it were built here: it keeps the current scope if that applies."""
@@ -126,9 +134,10 @@ class RoutedQuery:
             settings[FRAME] = self if self._guarded else SHOWN
         elif outer is SHOWN:
             pass
-        elif self._is_decided() and outer is not self:
-            check_nested(ctx, self)
-            settings[FRAME] = self
+        elif outer is not self and (self._is_decided() or self.model._meta.home.rule is not None):
+            check_nested(ctx, self, outer)
+            if self._is_decided():
+                settings[FRAME] = self
         try:
             return super().__sql__(ctx)  # type: ignore[misc]
         finally:

@@ -96,18 +96,27 @@ def check_source(ctx: Any, frame: Any, model: Any) -> None:
         raise cross_database(root, here, home, there)
 
 
-def check_nested(ctx: Any, query: Any) -> None:
-    """Raise if a query inside another is bound to, or was built in a scope of, another database.
+def check_nested(ctx: Any, query: Any, frame: Any) -> None:
+    """Raise if a query inside another is bound to, was built for, or has the key of another database.
+
+    Args:
+        ctx: the SQL context.
+        query: the query inside.
+        frame: the query around it, whose binding it follows when it has none of its own.
 
     Raises:
         CrossDatabaseQuery: it is.
+        ScatterNotSupported: the model is sharded, and nothing says that one shard has all of its rows.
     """
     database = context_database(ctx)
     if database is None:
         return
     home: Home = query.model._meta.home
     here = home.registry.name_of(database) or database
-    there = query._decide()
+    if query._is_decided():
+        there = query._decide()
+    else:
+        there = routing.follow(home, frame._around(), frame.model._meta.home, frame._told(), query)
     if not _same(home, there, here):
         raise cross_database(home, here, home, there)
 

@@ -13,17 +13,32 @@ from typing import TYPE_CHECKING, Any
 import peewee
 from peewee import OP
 
-from ..errors import MissingShardKey, ScatterNotSupported, WrongShard
+from ..errors import ConfigurationError, MissingShardKey, ScatterNotSupported, WrongShard
 
 if TYPE_CHECKING:
     from ..home import Home
 
-__all__ = ["key_label", "only_shard", "refuse_wrong_shard", "shards_of"]
+__all__ = ["key_label", "key_value", "only_shard", "refuse_wrong_shard", "shards_of"]
 
 
 def key_label(home: Home) -> str:
     """Return how messages name the shard key."""
     return f"shard key {', '.join(home.shard_key)}"
+
+
+def key_value(home: Home, key: Any) -> Any:
+    """Return a key that a caller gave as the rule should see it.
+
+    Raises:
+        ConfigurationError: another number of values than the key has fields.
+    """
+    values = key if len(home.shard_key) > 1 and isinstance(key, (tuple, list)) else (key,)
+    if len(values) != len(home.shard_key):
+        raise ConfigurationError(
+            f"{key!r} is not a {key_label(home)} of {home.model.__name__}: "
+            f"that has {len(home.shard_key)} value(s)."
+        )
+    return _complete_key(home, dict(zip(home.shard_key, values, strict=True)))
 
 
 def shards_of(home: Home, query: Any) -> set[str] | None:
@@ -50,7 +65,9 @@ def only_shard(home: Home, query: Any) -> str:
                 f"{_ways_out(home)}"
             )
         return next(iter(shards))
-    if query is None or not isinstance(query, peewee.SelectQuery):
+    if query is None:
+        raise MissingShardKey(f"Nothing here says which shard of {name} is meant. {_ways_out(home)}")
+    if not isinstance(query, peewee.SelectQuery):
         what = "its rows belong to several shards" if shards else f"the {key_label(home)} is not in it"
         raise MissingShardKey(f"A write on {name} was refused: {what}. {_ways_out(home)}")
     raise ScatterNotSupported(
@@ -75,11 +92,13 @@ def refuse_wrong_shard(home: Home, query: Any, chosen: str) -> None:
             f"{others}. Leave the scope, or use copy_to() or move_to() to give a row another home."
         )
     if isinstance(query, peewee.Update):
-        _refuse_moving(home, query, chosen)
+        _refuse_moving(home, query._update, chosen)
+    elif isinstance(query, peewee.Insert) and query._on_conflict is not None:
+        _refuse_moving(home, query._on_conflict._update, chosen)
 
 
-def _refuse_moving(home: Home, query: Any, chosen: str) -> None:
-    changed = {_field_name(field): value for field, value in query._update.items()}
+def _refuse_moving(home: Home, update: Any, chosen: str) -> None:
+    changed = {_field_name(home, field): value for field, value in (update or {}).items()}
     if not set(home.shard_key) & set(changed):
         return
     key = _complete_key(home, changed)
@@ -124,7 +143,9 @@ def _collect(home: Home, query: Any, node: Any, values: dict[str, list[Any]]) ->
         return
     field = node.lhs
     # A field of an alias belongs to another row than the query's own.
-    if not isinstance(field, peewee.Field) or field.model is not query.model or field.name not in home.shard_key:
+    if not isinstance(field, peewee.Field) or field.model is not query.model:
+        return
+    if field.name not in home.shard_key:
         return
     if node.op == OP.EQ and _is_value(node.rhs):
         found = [_python_value(field, node.rhs)]
@@ -163,7 +184,7 @@ def _named(home: Home, query: Any, row: Any) -> dict[str, Any]:
     else:
         items = zip(query._columns or query.get_default_columns(), row, strict=False)
     named = {field.name: default for field, default in meta.defaults.items() if not callable(default)}
-    named.update((_field_name(meta.combined.get(key, key)), value) for key, value in items)
+    named.update((_field_name(home, key), value) for key, value in items)
     return named
 
 
@@ -176,7 +197,9 @@ def _complete_key(home: Home, named: Mapping[str, Any]) -> Any | None:
     return key[0] if len(key) == 1 else tuple(key)
 
 
-def _field_name(field: Any) -> Any:
+def _field_name(home: Home, field: Any) -> Any:
+    if isinstance(field, str):
+        field = home.model._meta.combined.get(field, field)  # type: ignore[attr-defined]
     return field.name if isinstance(field, peewee.Field) else field
 
 
@@ -185,11 +208,16 @@ def _is_value(value: Any) -> bool:
 
 
 def _python_value(field: Any, value: Any) -> Any:
+    """Return the value as a loaded row would have it, so that "5" and 5 are one key to every rule."""
     if isinstance(value, peewee.Value):
         value = value.value
-    if isinstance(value, peewee.Model):
-        return getattr(value, field.rel_field.name)
-    return value
+    while isinstance(field, peewee.ForeignKeyField):
+        field = field.rel_field
+        if isinstance(value, peewee.Model):
+            value = getattr(value, field.name)
+    stored = field.db_value(value)
+    # What only the database can make of the value is left as it was given.
+    return value if isinstance(stored, peewee.Node) else field.python_value(stored)
 
 
 def _joins(query: Any) -> bool:
