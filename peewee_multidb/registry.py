@@ -62,7 +62,8 @@ class Databases(Mapping[str, peewee.Database]):
         self.entries: dict[str, Entry] = {}
         #: The Database objects that were asked for, by name; replaced as a whole too.
         self.live: dict[str, peewee.Database] = {}
-        self._entry_by_id: dict[int, Entry] = {}
+        #: The entries of those objects, by the id of the object.
+        self.entry_by_id: dict[int, Entry] = {}
         _registries.add(self)
         if settings is not None:
             self.configure(settings)
@@ -129,7 +130,7 @@ class Databases(Mapping[str, peewee.Database]):
             self.entries = {n: e for n, e in self.entries.items() if n != name}
             gone = self.live.get(name)
             self.live = {n: d for n, d in self.live.items() if n != name}
-            self._entry_by_id = {i: e for i, e in self._entry_by_id.items() if e.name != name}
+            self.entry_by_id = {i: e for i, e in self.entry_by_id.items() if e.name != name}
         if gone is not None:
             connections.give_back(gone)
             connections.close_idle(gone)
@@ -138,7 +139,7 @@ class Databases(Mapping[str, peewee.Database]):
         entries = self._checked(settings)
         with self._lock:
             gone = list(self.live.values())
-            self.entries, self.live, self._entry_by_id = entries, {}, {}
+            self.entries, self.live, self.entry_by_id = entries, {}, {}
         for database in gone:
             connections.give_back(database)
             connections.close_idle(database)
@@ -178,7 +179,7 @@ class Databases(Mapping[str, peewee.Database]):
 
     def entry_of(self, database: peewee.Database) -> Entry | None:
         """Return the entry that a Database object belongs to, or None."""
-        entry = self._entry_by_id.get(id(database))
+        entry = self.entry_by_id.get(id(database))
         if entry is None:
             # A Database object that the user made and registered may be used before it is looked up.
             for name, candidate in self.entries.items():
@@ -211,7 +212,7 @@ class Databases(Mapping[str, peewee.Database]):
                 # Removed or replaced meanwhile: the caller's question was asked before that.
                 return database
             self.live = {**self.live, name: database}
-            self._entry_by_id = {**self._entry_by_id, id(database): entry}
+            self.entry_by_id = {**self.entry_by_id, id(database): entry}
         return database
 
     # Connections

@@ -29,6 +29,10 @@ F = TypeVar("F", bound=Callable[..., Any])
 _covered: ContextVar[tuple[Any, ...]] = ContextVar("peewee_multidb_covered", default=())
 
 
+#: Return the Database objects that open blocks of this thread or task cover; empty when none is open.
+is_open: Callable[[], tuple[Any, ...]] = _covered.get
+
+
 class atomic:
     """Run a block in a transaction on each of several databases.
 

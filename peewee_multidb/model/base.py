@@ -83,8 +83,16 @@ class Model(AsyncMethods, peewee.Model, metaclass=RoutedBase):
 
     @classmethod
     def select(cls, *fields: Any) -> Any:
-        is_default = not fields
-        return RoutedSelect(cls, fields or cls._meta.sorted_fields, is_default=is_default)
+        if fields:
+            return RoutedSelect(cls, fields)
+        meta: Any = cls._meta
+        # Peewee's constructors cost more than a copy of what they made.
+        plain = meta.plain_select
+        if plain is None:
+            plain = meta.prepare(RoutedSelect(cls, meta.sorted_fields, is_default=True))
+        query = plain.clone()
+        query._capture()
+        return query
 
     @classmethod
     def update(cls, __data: Any = None, **update: Any) -> Any:
@@ -92,7 +100,17 @@ class Model(AsyncMethods, peewee.Model, metaclass=RoutedBase):
 
     @classmethod
     def insert(cls, __data: Any = None, **insert: Any) -> Any:
-        return RoutedInsert(cls, cls._normalize_data(__data, insert))
+        data = cls._normalize_data(__data, insert)
+        meta: Any = cls._meta
+        if not meta.home.plain:
+            return RoutedInsert(cls, data)
+        plain = meta.plain_insert
+        if plain is None:
+            plain = meta.prepare(RoutedInsert(cls, {}))
+        query = plain.clone()
+        query._insert = data
+        query._capture()
+        return query
 
     @classmethod
     def insert_many(cls, rows: Any, fields: Any = None) -> Any:

@@ -70,10 +70,19 @@ class EngineNode(peewee.ColumnBase):
         return ctx
 
 
+_text_readers: dict[type, bool] = {}
+
+
 def reads_as_text(database: Any) -> bool:
     """Whether the engine's driver hands JSON over as text, as Peewee assumes by default."""
-    methods = getattr(database, "json_methods", peewee.BaseJSONMethods)
-    return methods.make_value_reader is peewee.BaseJSONMethods.make_value_reader
+    kind = type(database)
+    known = _text_readers.get(kind)
+    if known is None:
+        methods = getattr(database, "json_methods", peewee.BaseJSONMethods)
+        known = _text_readers[kind] = (
+            methods.make_value_reader is peewee.BaseJSONMethods.make_value_reader
+        )
+    return known
 
 
 def rows_of(database: Any, process_row: Callable[[Any], Any]) -> Callable[[Any], Any]:

@@ -43,7 +43,10 @@ class RoutedMetadata(Metadata):
     """Metadata of a model whose database is decided for each query."""
 
     home: Home
+    #: The node of a row that lives at home, when no scope had a say.
     settled: Scope
+    plain_select: Any = None
+    plain_insert: Any = None
 
     def __init__(self, model: Any, database: Any = None, **options: Any) -> None:
         self._is_binding_field = False
@@ -124,7 +127,18 @@ class RoutedMetadata(Metadata):
 
     @table.deleter
     def table(self) -> None:
+        # Whatever changes the fields or the binding comes by here.
         self._table = None
+        self.plain_select = self.plain_insert = None
+
+    def prepare(self, query: Any) -> Any:
+        """Keep a query without clauses, of which ``select()`` and ``insert()`` give copies."""
+        query._scope = None
+        if isinstance(query, peewee.ModelSelect):
+            self.plain_select = query
+        else:
+            self.plain_insert = query
+        return query
 
     def add_field(self, field_name: str, field: Any, set_attribute: bool = True) -> None:
         self._dress(field)

@@ -325,21 +325,28 @@ class RoutedInsert(_Write, peewee.ModelInsert):
     """An INSERT; whether it says RETURNING is for the engine that it is compiled for."""
 
     def _execute(self, database: Any) -> Any:
+        _check_write(self, database)
+        self._ran_on = database
+        if self._return_cursor:
+            return peewee.Insert._execute(self, database)
         returning, row_type = self._returning, self._row_type
-        if not self._return_cursor:
-            self._returning = None
+        self._returning = None
         try:
-            return super()._execute(database)
+            return peewee.Insert._execute(self, database)
         finally:
             # Peewee adds the primary key for engines with RETURNING; the next run may be on another.
             self._returning, self._row_type = returning, row_type
 
     def apply_returning(self, ctx: Any) -> Any:
         # Running, the engine is known already; shown, the context knows it.
-        database = self._ran_on or dialect.context_database(ctx)
+        database = self._ran_on
+        if database is None:
+            database = dialect.context_database(ctx)
         if self._return_cursor or database is None:
             return super().apply_returning(ctx)
-        keys = self._pk_returning() if database.returning_clause and not self._as_rowcount else None
+        if not database.returning_clause:
+            return ctx
+        keys = None if self._as_rowcount else self._pk_returning()
         if keys:
             with ctx.scope_source():
                 ctx.literal(" RETURNING ").sql(peewee.CommaNodeList(keys))
@@ -385,7 +392,7 @@ class RoutedAlias(peewee.ModelAlias):
 def _check_write(query: Any, database: Any) -> None:
     home: Home = query.model._meta.home
     if query._scope is None and scope.current() is None and not transactions.is_open():
-        entry = home.registry.entry_of(database)
+        entry = home.registry.entry_by_id.get(id(database))
         if entry is not None and not entry.read_only:
             return
     verb = routing.statement_of(query)

@@ -101,10 +101,13 @@ class HomedObjectCursor(peewee.ModelObjectCursorWrapper):
     node: Scope
 
     def process_row(self, row: Any) -> Any:
-        obj = super().process_row(row)
-        if self.is_model:
-            obj._home = self.node
+        # As Peewee's, which is a call deeper.
+        obj = self.constructor(__no_default__=1, **self._row_to_data(row))
+        obj._dirty.clear()
+        obj._home = self.node
         return obj
+
+    _row_to_data = peewee.ModelDictCursorWrapper.process_row
 
 
 class HomedModelCursor(peewee.ModelCursorWrapper):

@@ -6,6 +6,7 @@ asks, once for each appearance in a FROM clause, whether the model lives where t
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import peewee
@@ -31,6 +32,9 @@ class _Shown:
 SHOWN = _Shown()
 
 
+_entity = functools.lru_cache(maxsize=4096)(peewee.Entity)
+
+
 class RoutedTable(peewee.Table):
     """The Table of a model."""
 
@@ -48,13 +52,18 @@ class RoutedTable(peewee.Table):
     def _database(self, database: Any) -> None:
         """Peewee's constructor hands in the model's database of the moment."""
 
-    def apply_alias(self, ctx: Any) -> Any:
-        # Called for a source only, so columns cost nothing.
-        if ctx.scope == peewee.SCOPE_SOURCE:
-            frame = ctx.state.settings.get(FRAME)
-            if frame is not None and frame.model is not self._model:
-                check_source(ctx, frame, self._model)
-        return super().apply_alias(ctx)
+    def __sql__(self, ctx: Any) -> Any:
+        # As Peewee's, without an Entity made anew for each column of each statement.
+        if ctx.scope == peewee.SCOPE_VALUES:
+            return ctx.sql(_entity(*self._path))
+        if self._alias:
+            ctx.alias_manager[self] = self._alias
+        if ctx.scope != peewee.SCOPE_SOURCE:
+            return ctx.sql(_entity(ctx.alias_manager[self]))
+        frame = ctx.state.settings.get(FRAME)
+        if frame is not None and frame.model is not self._model:
+            check_source(ctx, frame, self._model)
+        return self.apply_alias(ctx.sql(_entity(*self._path)))
 
     def bind(self, database: Any = None) -> Any:
         """Bind the model."""
