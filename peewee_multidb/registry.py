@@ -276,9 +276,9 @@ class Databases(Mapping[str, peewee.Database]):
 _registries: weakref.WeakSet[Databases] = weakref.WeakSet()
 
 
-def is_known(name: str, among: Iterable[Databases] = ()) -> bool:
-    """Whether a registry knows the name: one of those given, or any at all when none is given."""
-    return any(name in registry.entries for registry in (list(among) or list(_registries)))
+def known_names(among: Iterable[Databases] = ()) -> set[str]:
+    """Return the names of the registries given, or of all that there are when none is given."""
+    return {name for registry in (list(among) or list(_registries)) for name in registry.entries}
 
 
 def _after_fork_in_child() -> None:

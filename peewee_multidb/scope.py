@@ -21,7 +21,7 @@ import peewee
 
 from .errors import ConfigurationError, DatabaseNotAllowed, NoDatabaseSelected, UnknownDatabase, nearest
 from .home import Home
-from .registry import databases, is_known
+from .registry import databases, known_names
 
 __all__ = ["Scope", "current", "propagate", "use_db", "use_primary", "use_replica"]
 
@@ -244,11 +244,10 @@ class use_db:
         return Scope(self, _current.get())
 
     def _check_known(self) -> None:
-        registries = {id(r): r for r in (model._meta.home.registry for model in self.models)}
-        for name in filter(None, (self.name, *self.renames.values())):
-            if not is_known(name, registries.values()):
-                where: set[str] = set(databases.names).union(*(r.names for r in registries.values()))
-                raise UnknownDatabase(f"{self!r}: no database is called {name!r}; {nearest(name, where)}.")
+        known = known_names({model._meta.home.registry for model in self.models})
+        for name in (self.name, *self.renames.values()):
+            if name is not None and name not in known:
+                raise UnknownDatabase(f"{self!r}: no database is called {name!r}; {nearest(name, known)}.")
 
     def __repr__(self) -> str:
         parts = [repr(self.name)] if self.name is not None else []

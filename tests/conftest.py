@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TypeVar
 
 import hypothesis
@@ -16,6 +17,7 @@ import pytest
 
 from tests import scale
 from tests.servers import MariaDBServer, PostgresServer, Server, Unavailable
+from tests.world import World
 
 hypothesis.settings.register_profile("quick", max_examples=50, deadline=None)
 hypothesis.settings.register_profile("soak", max_examples=2000, deadline=None)
@@ -106,3 +108,11 @@ def mariadb_urls(new_mariadb_url: NewUrl) -> Callable[[int], list[str]]:
 def scaled() -> Callable[[int], int]:
     """`tests.scale.scaled`, for tests that would rather ask for a fixture."""
     return scale.scaled
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    """A registry over SQLite files with a model of every kind of home; see `tests.world`."""
+    made = World(tmp_path)
+    yield made
+    made.registry.close_all()
