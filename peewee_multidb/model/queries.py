@@ -279,6 +279,12 @@ class RoutedCompound(_Read, peewee.ModelCompoundSelectQuery):
         if isinstance(lhs, RoutedQuery) and lhs._is_decided():
             self._bound, self._scope = lhs._bound, lhs._scope
 
+    def _get_model_cursor_wrapper(self, cursor: Any) -> Any:
+        # The left side says what the rows look like; where they are from, only the whole knows.
+        left = self.lhs.clone()
+        left._bound, left._scope, left._ran_on = self._bound, self._scope, self._ran_on
+        return left._get_model_cursor_wrapper(cursor)
+
 
 class RoutedNoop(_Read, peewee.NoopModelSelect):
     """A query without rows."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,10 @@ from peewee_multidb import Databases, Model
 #: The databases of the `engines` registry: one model set, three dialects.
 ENGINES = ("lite", "pg", "maria")
 
-Made = Callable[..., Any]
+#: Nothing here outlives a crash, so SQLite need not wait for the disk.
+QUICK = "synchronous=0&journal_mode=memory"
+
+LITES = ("default", "other", "third")
 
 
 def base_model(own: Databases, **options: Any) -> Any:
@@ -63,7 +66,7 @@ def sent_to(registry: Databases) -> Iterator[Sent]:
 @pytest.fixture
 def lites(tmp_path: Path) -> Iterator[Databases]:
     """A registry of three SQLite files: default, other and third."""
-    own = Databases({name: f"sqlite:///{tmp_path}/{name}.db" for name in ("default", "other", "third")})
+    own = Databases({name: f"sqlite:///{tmp_path}/{name}.db?{QUICK}" for name in LITES})
     yield own
     own.close_all()
 
@@ -71,7 +74,8 @@ def lites(tmp_path: Path) -> Iterator[Databases]:
 @pytest.fixture
 def engines(tmp_path: Path, postgres_url: str, mariadb_url: str) -> Iterator[Databases]:
     """A registry of three engines: lite, pg and maria."""
-    own = Databases({"lite": f"sqlite:///{tmp_path}/lite.db", "pg": postgres_url, "maria": mariadb_url})
+    lite = f"sqlite:///{tmp_path}/lite.db?{QUICK}"
+    own = Databases({"lite": lite, "pg": postgres_url, "maria": mariadb_url})
     yield own
     own.close_all()
 
