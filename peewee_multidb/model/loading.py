@@ -114,7 +114,9 @@ def _parent_of(related: list[PrefetchQuery], index: int) -> int:
     wanted = related[index].rel_models
     for position in reversed(range(index)):
         model = related[position].model
-        if model in wanted or getattr(model, "model", model) in wanted:
+        # Not by attribute: a model may well have a field that is called model.
+        plain = model.model if isinstance(model, peewee.ModelAlias) else model
+        if any(one is model or one is plain for one in wanted):
             return position
     raise AssertionError("prefetch_add_subquery found no parent")
 
