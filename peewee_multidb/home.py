@@ -69,7 +69,7 @@ class Home:
         self.name: str | None = None
         self.names: tuple[str, ...] | None = None
         self.rule: ShardingRule | None = None
-        self.shard_key: tuple[str, ...] = (shard_key,) if isinstance(shard_key, str) else tuple(shard_key or ())
+        self.shard_key: tuple[str, ...] = _names(shard_key)
         self._read_name(db_name, shards)
         if (self.shard_key or shards) and self.rule is None:
             raise self._error("shard_key and shards need a sharding rule or a function as db_name")
@@ -129,8 +129,7 @@ class Home:
         if shards is not None:
             raise self._error("shards is only for a plain function; a sharding rule names its own shards")
         if not self.shard_key:
-            key = getattr(rule, "key", None)
-            self.shard_key = (key,) if isinstance(key, str) else tuple(key or ())
+            self.shard_key = _names(getattr(rule, "key", None))
         if not self.shard_key:
             raise self._error('a sharded model needs shard_key = "field" or a tuple of fields')
         self.rule = rule
@@ -151,6 +150,10 @@ class Home:
 
     def _error(self, what: str) -> ConfigurationError:
         return ConfigurationError(f"{self.model.__name__}.Meta: {what}.")
+
+
+def _names(key: str | tuple[str, ...] | None) -> tuple[str, ...]:
+    return (key,) if isinstance(key, str) else tuple(key or ())
 
 
 class BorrowedHome(Home):

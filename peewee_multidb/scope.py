@@ -187,9 +187,10 @@ class use_db:
             self._check()
 
     def _check(self) -> None:
-        if self.name is not None and not isinstance(self.name, str):
+        name: object = self.name
+        if name is not None and not isinstance(name, str):
             hint = ' To move only some models, name the database first: use_db("shard2", Order).'
-            raise ConfigurationError(f"use_db() takes a database name, not {self.name!r}.{hint}")
+            raise ConfigurationError(f"use_db() takes a database name, not {name!r}.{hint}")
         if self.role is not None and self.role not in ROLES:
             raise ConfigurationError(f"use_db(role={self.role!r}): a role is 'primary' or 'replica'.")
         if self.name is None and not self.renames and self.role is None:
@@ -197,7 +198,7 @@ class use_db:
         if self.models and self.name is None and self.role is None:
             raise ConfigurationError("use_db() with models needs the name of the database they move to.")
         for model in self.models:
-            if not peewee.is_model(model):
+            if not isinstance(model, type) or not issubclass(model, peewee.Model):
                 raise ConfigurationError(f"use_db({self.name!r}, ...): {model!r} is not a model class.")
             if not isinstance(getattr(getattr(model, "_meta", None), "home", None), Home):
                 raise ConfigurationError(
@@ -244,7 +245,7 @@ class use_db:
         return Scope(self, _current.get())
 
     def _check_known(self) -> None:
-        known = known_names({model._meta.home.registry for model in self.models})
+        known = known_names({model._meta.home.registry for model in self.models})  # type: ignore[attr-defined]
         for name in (self.name, *self.renames.values()):
             if name is not None and name not in known:
                 raise UnknownDatabase(f"{self!r}: no database is called {name!r}; {nearest(name, known)}.")

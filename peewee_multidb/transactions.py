@@ -50,9 +50,12 @@ class atomic:
 
     def __init__(self, *names_or_models: str | type[peewee.Model]) -> None:
         if not names_or_models:
-            raise ConfigurationError('atomic() needs the databases it covers: atomic("default"), atomic(User, Order).')
+            raise ConfigurationError(
+                'atomic() needs the databases it covers: atomic("default"), atomic(User, Order).'
+            )
         for item in names_or_models:
-            if not isinstance(item, str) and not isinstance(getattr(getattr(item, "_meta", None), "home", None), Home):
+            home = getattr(getattr(item, "_meta", None), "home", None)
+            if not isinstance(item, str) and not isinstance(home, Home):
                 raise ConfigurationError(f"atomic() takes database names and models, not {item!r}.")
         self._items = names_or_models
         self._open: list[tuple[Any, list[tuple[str, Any]]]] = []
@@ -203,7 +206,8 @@ def warn_if_uncovered(home: Home, database: Any, what: str) -> None:
         here = routing.describe(home, database)
         warnings.warn(
             f"{what} on {home.model.__name__} goes to {here}, which the open atomic block does not cover "
-            f"(it covers {names}): the write stays even if the block is rolled back. Add {here} to atomic(...).",
+            f"(it covers {names}): the write stays even if the block is rolled back. "
+            f"Add {here} to atomic(...).",
             UncoveredWrite,
             stacklevel=5,
         )

@@ -12,12 +12,13 @@ from ..home import Home
 from .base import Model, RoutedBase
 from .metadata import OPTIONS, combined, combined_schema
 from .rows import foreign_key_accessor, instance_query_accessor
+from .stock import stock
 
 __all__ = ["adopt"]
 
 
 def adopt(model: Any, **meta: Any) -> Any:
-    """Make an existing ``peewee.Model`` and its subclasses models of this package, without editing their file.
+    """Make an existing ``peewee.Model`` and its subclasses models of this package, in place.
 
     Args:
         model: the application's base model, or any model of it; every class derived from it, now or
@@ -31,7 +32,7 @@ def adopt(model: Any, **meta: Any) -> Any:
     Raises:
         ConfigurationError: not a model, ``peewee.Model`` itself, an unknown option, or adopted already.
     """
-    if not peewee.is_model(model):
+    if not stock.is_model(model):
         raise ConfigurationError(f"adopt() takes a model class, not {model!r}.")
     if model is peewee.Model or model.__module__.startswith("playhouse."):
         raise ConfigurationError(
@@ -85,7 +86,8 @@ def _adopt_class(model: Any) -> None:
     metaclass = type(model)
     if not issubclass(metaclass, RoutedBase):
         # A user's metaclass keeps its say; ours comes first, as it would in a class statement.
-        mixed = RoutedBase if metaclass is peewee.ModelBase else type("RoutedBase", (RoutedBase, metaclass), {})
+        is_stock = metaclass is peewee.ModelBase
+        mixed = RoutedBase if is_stock else type("RoutedBase", (RoutedBase, metaclass), {})
         for one in _family(model):
             one.__class__ = mixed
     model.__bases__ = tuple(bases)

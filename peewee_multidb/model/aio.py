@@ -36,7 +36,7 @@ async def run(model: Any, database: Any, function: Callable[..., Any], *args: An
             "mysql+aiomysql:// or sqlite+aiosqlite://."
         )
     # Not at the top: it needs greenlet, which only an asynchronous database brings.
-    from playhouse.pwasyncio import greenlet_spawn
+    from playhouse.pwasyncio import greenlet_spawn  # type: ignore[import-untyped]
 
     return await greenlet_spawn(function, *args, **kwargs)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import peewee
-from peewee import ModelBase
 
 from .. import routing, scope
 from ..errors import ConfigurationError
@@ -27,14 +26,15 @@ from .queries import (
     RoutedUpdate,
 )
 from .rows import RowHome, at_home
+from .stock import stock
 
 __all__ = ["Model", "RoutedBase", "current_db", "database_of", "use_shard"]
 
 
-class RoutedBase(ModelBase):
+class RoutedBase(stock.ModelBase):  # type: ignore[misc]
     """The metaclass: Peewee's, with our Meta options, our Metadata and our schema manager."""
 
-    inheritable = ModelBase.inheritable | set(OPTIONS)
+    inheritable = stock.ModelBase.inheritable | set(OPTIONS)
 
     def __new__(cls, name: str, bases: tuple[type, ...], attrs: dict[str, Any], **kwargs: Any) -> Any:
         if not any(isinstance(base, RoutedBase) for base in bases):
@@ -48,7 +48,9 @@ class RoutedBase(ModelBase):
             options["database"] = None
         elif given.get("database") is not None:
             options["db_name"] = OPTIONS["db_name"]
-        options["model_metadata_class"] = combined(_chosen(options, bases, "model_metadata_class", peewee.Metadata))
+        options["model_metadata_class"] = combined(
+            _chosen(options, bases, "model_metadata_class", peewee.Metadata)
+        )
         options["schema_manager_class"] = combined_schema(
             _chosen(options, bases, "schema_manager_class", peewee.SchemaManager)
         )
@@ -64,7 +66,7 @@ def _chosen(options: dict[str, Any], bases: tuple[type, ...], key: str, plain: t
     return max(inherited, key=lambda one: len(one.mro()), default=plain)
 
 
-class Model(AsyncMethods, peewee.Model, metaclass=RoutedBase):
+class Model(AsyncMethods, stock.Model, metaclass=RoutedBase):  # type: ignore[misc]
     """Base class for models that live in named databases.
 
     Everything a ``peewee.Model`` does, and these options of ``class Meta``:
@@ -125,7 +127,7 @@ class Model(AsyncMethods, peewee.Model, metaclass=RoutedBase):
     def raw(cls, sql: str, *params: Any) -> Any:
         return RoutedRaw(cls, sql, params)
 
-    @peewee.classmethod_only
+    @stock.classmethod_only  # type: ignore[untyped-decorator]
     def delete(cls) -> Any:
         return RoutedDelete(cls)
 
@@ -254,7 +256,7 @@ class Model(AsyncMethods, peewee.Model, metaclass=RoutedBase):
         A block, ``bind_ctx`` of a model or of a Database, binds in this thread or task only.
         """
         if _exclude is None:
-            return super().bind(database, bind_refs, bind_backrefs)
+            return bool(super().bind(database, bind_refs, bind_backrefs))
         return _bind_in_scope(cls, database, bind_refs, bind_backrefs, _exclude)
 
     # Tables

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from typing import Any
 
 import peewee
@@ -10,6 +11,7 @@ import peewee
 from .. import routing, scope
 from ..errors import ConfigurationError, CrossDatabaseQuery
 from ..home import Home
+from .stock import stock
 
 __all__ = ["RoutedSchema", "ddl_targets", "has_constraint", "selected"]
 
@@ -48,7 +50,7 @@ class selected:
     """
 
     role: str | None = None
-    renames: dict[str, str] = {}
+    renames: Mapping[str, str] = {}
     final = True
 
     def __init__(self, model: Any, target: scope.Target, related: Any = (), before: Any = None) -> None:
@@ -86,31 +88,32 @@ def has_constraint(field: Any) -> bool:
     if other.database is None and other.name is None and scope.place(scope.current(), other) is None:
         return home.shares(other)
     around = scope.current()
-    return routing.live(home, routing.decide(home, around)) is routing.live(other, routing.decide(other, around))
+    here, there = routing.decide(home, around), routing.decide(other, around)
+    return routing.live(home, here) is routing.live(other, there)
 
 
-class RoutedSchema(peewee.SchemaManager):
+class RoutedSchema(stock.SchemaManager):  # type: ignore[misc]
     """Peewee's schema manager, for models whose database is decided when the DDL is run."""
 
     @property
     def database(self) -> Any:
         # One decision for each statement, then the Database object itself, so that dialect flags agree.
-        home: Home = self.model._meta.home  # type: ignore[attr-defined]
+        home: Home = self.model._meta.home
         if not home.managed:
             raise ConfigurationError(
                 f"{home.model.__name__} has managed = False in its Meta: no DDL is ever run for it."
             )
-        if self._database is not None:  # type: ignore[has-type]
-            return self._database  # type: ignore[has-type]
+        fixed: Any = self._database
+        if fixed is not None:
+            return fixed
         return routing.live(home, routing.decide(home, scope.current()))
 
     @database.setter
     def database(self, value: Any) -> None:
-        # Model.bind() assigns here; the model's own decision follows from its Metadata.
-        self._database = None
+        self._database = value
 
     def _create_table(self, safe: bool = True, **options: Any) -> Any:
-        meta = self.model._meta  # type: ignore[attr-defined]
+        meta = self.model._meta
         apart = [field for field in meta.refs if not has_constraint(field)]
         if not apart:
             return super()._create_table(safe, **options)
@@ -118,7 +121,7 @@ class RoutedSchema(peewee.SchemaManager):
         view = copy.copy(meta)
         view.sorted_fields = [_unconstrained(f) if f in apart else f for f in meta.sorted_fields]
         manager = copy.copy(self)
-        manager.model = _TableView(view)  # type: ignore[assignment]
+        manager.model = _TableView(view)
         return super(RoutedSchema, manager)._create_table(safe, **options)
 
     def create_foreign_key(self, field: Any) -> None:

@@ -14,6 +14,8 @@ from typing import Any
 
 import peewee
 
+from .stock import stock
+
 __all__ = ["EngineNode", "compiling", "context_database", "reading", "reads_as_text", "rows_of"]
 
 #: The database for which an engine's part of a statement is being written in this thread or task.
@@ -53,7 +55,7 @@ class EngineNode(peewee.ColumnBase):
 
     def __init__(self, write: Callable[[], Any], converter: Callable[[Any], Any] | None = None) -> None:
         self._write = write
-        self._converter = converter  # type: ignore[assignment]
+        self._converter = converter
 
     def __sql__(self, ctx: Any) -> Any:
         database = context_database(ctx)
@@ -78,9 +80,9 @@ def reads_as_text(database: Any) -> bool:
     kind = type(database)
     known = _text_readers.get(kind)
     if known is None:
-        methods = getattr(database, "json_methods", peewee.BaseJSONMethods)
+        methods = getattr(database, "json_methods", stock.BaseJSONMethods)
         known = _text_readers[kind] = (
-            methods.make_value_reader is peewee.BaseJSONMethods.make_value_reader
+            methods.make_value_reader is stock.BaseJSONMethods.make_value_reader
         )
     return known
 

@@ -10,10 +10,11 @@ from collections.abc import Callable
 from typing import Any
 
 import peewee
-from peewee import BaseJSONMethods, Node, simple_date_time
+from peewee import Node
 
 from ..errors import MultiDBError
 from .dialect import EngineNode, compiling, reading
+from .stock import Mixin, stock
 
 __all__ = ["dress"]
 
@@ -31,11 +32,11 @@ def _database_of(field: Any) -> Any:
     return database
 
 
-class _AtCompileTime:
+class _AtCompileTime(Mixin):  # type: ignore[misc]
     """A field whose parameters depend on the driver: they are made when the statement is."""
 
     def db_value(self, value: Any) -> Any:
-        adapt: Any = super().db_value  # type: ignore[misc]
+        adapt: Any = super().db_value
         if value is None or isinstance(value, Node) or compiling() is not None:
             return adapt(value)
         return EngineNode(lambda: adapt(value))
@@ -87,7 +88,7 @@ class _Json(_AtCompileTime):
     @property
     def _read(self) -> Any:
         database = reading()
-        methods = BaseJSONMethods(None) if database is None else database.json_methods(database)
+        methods = stock.BaseJSONMethods(None) if database is None else database.json_methods(database)
         return methods.make_value_reader(self._loads)
 
     @_read.setter
@@ -103,7 +104,7 @@ def _later(name: str) -> Any:
     return method
 
 
-class _LaterJSON(BaseJSONMethods):
+class _LaterJSON(stock.BaseJSONMethods):  # type: ignore[misc]
     """Peewee's JSON methods, each put off until the engine is known."""
 
     def __init__(self, field: Any) -> None:
@@ -161,13 +162,13 @@ def _part(name: str) -> Any:
     """A property of a date field whose expression is written at compile time."""
 
     def write(self: Any) -> EngineNode:
-        stock = super(_Dates, self)
-        return EngineNode(lambda: getattr(stock, name))
+        plain = super(_Dates, self)
+        return EngineNode(lambda: getattr(plain, name))
 
     return property(write)
 
 
-class _Dates:
+class _Dates(Mixin):  # type: ignore[misc]
     """Date, time and timestamp fields."""
 
     year = _part("year")
@@ -178,17 +179,17 @@ class _Dates:
     second = _part("second")
 
     def to_timestamp(self) -> EngineNode:
-        stock: Any = super()
-        return EngineNode(lambda: stock.to_timestamp())
+        plain: Any = super()
+        return EngineNode(lambda: plain.to_timestamp())
 
     def from_timestamp(self) -> EngineNode:
-        stock: Any = super()
-        return EngineNode(lambda: stock.from_timestamp())
+        plain: Any = super()
+        return EngineNode(lambda: plain.from_timestamp())
 
     def truncate(self, part: str) -> EngineNode:
-        stock: Any = super()
+        plain: Any = super()
         # SQLite and MySQL give text, PostgreSQL a datetime, which the converter leaves alone.
-        return EngineNode(lambda: stock.truncate(part), converter=simple_date_time)
+        return EngineNode(lambda: plain.truncate(part), converter=stock.simple_date_time)
 
 
 _MIXINS: tuple[tuple[type, type], ...] = (
@@ -209,10 +210,10 @@ def dress(field: Any) -> None:
     A subclass with a database hook of its own, as postgres_ext has, serves one engine and says how.
     """
     kind = type(field)
-    for stock, mixin in _MIXINS:
-        if not isinstance(field, stock) or issubclass(kind, mixin):
+    for kin, mixin in _MIXINS:
+        if not isinstance(field, kin) or issubclass(kind, mixin):
             continue
-        hook = getattr(stock, "_db_hook", None)
+        hook = getattr(kin, "_db_hook", None)
         if hook is not None and kind._db_hook is not hook:
             continue
         if kind not in _dressed:

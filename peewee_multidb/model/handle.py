@@ -69,7 +69,9 @@ class ModelDatabase(peewee.DatabaseProxy):
 class _Entered:
     """A block of the model's database, which is decided when the block is entered and kept until its end."""
 
-    def __init__(self, handle: ModelDatabase, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    def __init__(
+        self, handle: ModelDatabase, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> None:
         self._handle = handle
         self._call = (method, args, kwargs)
         self._open: list[Any] = []

@@ -18,6 +18,7 @@ from peewee import PREFETCH_TYPE, PrefetchQuery
 from .. import drivers, scope
 from ..errors import ScatterNotSupported
 from .rows import at_home, home_node
+from .stock import stock
 
 __all__ = ["load_related", "prefetch"]
 
@@ -64,14 +65,14 @@ def prefetch(query: Any, *subqueries: Any, prefetch_type: int = PREFETCH_TYPE.WH
     databases = [here]
     for item in subqueries:
         subquery, target = item if isinstance(item, tuple) else (item, None)
-        if peewee.is_model(subquery) or isinstance(subquery, peewee.ModelAlias):
+        if stock.is_model(subquery) or isinstance(subquery, peewee.ModelAlias):
             subquery = subquery.select()
         if not subquery._is_decided():
             subquery = _following(subquery, query.model._meta, here, around)
         queries.append((subquery, target) if target is not None else subquery)
         databases.append(subquery._database)
     # This checks the arguments too, so both ways complain alike.
-    related = peewee.prefetch_add_subquery(query, tuple(queries), prefetch_type)
+    related = stock.prefetch_add_subquery(query, tuple(queries), prefetch_type)
     if all(database is here for database in databases):
         return peewee.prefetch(query, *queries, prefetch_type=prefetch_type)
     plain = [query, *(item[0] if isinstance(item, tuple) else item for item in queries)]
@@ -105,7 +106,7 @@ def _prefetch_apart(queries: list[Any], related: list[PrefetchQuery], databases:
                     children[child._pk if child._meta.primary_key is not False else id(child)] = child
         found = list(children.values())
         for field in relation.fields:
-            peewee._bucket(_plain(field), not key_on_parent, found, parents)  # type: ignore[attr-defined]
+            stock._bucket(_plain(field), not key_on_parent, found, parents)
         rows.append(found)
     return rows[0]
 
@@ -147,7 +148,7 @@ def _pieces(parents: list[Any], database: Any, fields: int = 1) -> list[list[Any
 def _refuse_limit(query: Any, pieces: int) -> None:
     if pieces > 1 and (query._limit is not None or query._offset is not None):
         raise ScatterNotSupported(
-            f"LIMIT or OFFSET on the {query.model.__name__} side of a prefetch from another database: the keys "
-            f"need {pieces} statements, and each would be limited on its own. Leave the limit out, or prefetch "
-            "fewer rows at a time."
+            f"LIMIT or OFFSET on the {query.model.__name__} side of a prefetch from another database: the "
+            f"keys need {pieces} statements, and each would be limited on its own. Leave the limit out, or "
+            "prefetch fewer rows at a time."
         )

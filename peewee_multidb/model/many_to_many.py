@@ -52,6 +52,7 @@ def create_through_model(field: Any, owner: Any) -> Any:
         right._meta.name: ForeignKeyField(right, **params),
         "Meta": Meta,
     }
-    return type(Model)(f"{left.__name__}{right.__name__}Through", (Model,), attributes)
+    metaclass: Any = type(Model)
+    return metaclass(f"{left.__name__}{right.__name__}Through", (Model,), attributes)
 
 

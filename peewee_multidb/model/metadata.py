@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 import peewee
-from peewee import FieldDatabaseHook, ForeignKeyField, ManyToManyField, Metadata
+from peewee import ForeignKeyField, Metadata
 
 from .. import routing, scope
 from ..errors import ConfigurationError, MultiDBError, NoDatabaseSelected, nearest
@@ -22,6 +22,7 @@ from .dialect import compiling
 from .fields import dress
 from .handle import ModelDatabase
 from .rows import RowHome, foreign_key_accessor, instance_query_accessor
+from .stock import stock
 from .tables import RoutedTable
 
 __all__ = ["OPTIONS", "RoutedMetadata", "combined"]
@@ -39,13 +40,14 @@ OPTIONS: dict[str, Any] = {
 #: In the design, and not built yet: refused rather than ignored.
 LATER = ("colocate_with", "reference")
 
-class RoutedMetadata(Metadata):
+class RoutedMetadata(stock.Metadata):  # type: ignore[misc]
     """Metadata of a model whose database is decided for each query."""
 
     home: Home
     #: The node of a row that lives at home, when no scope had a say.
     settled: Scope
     plain_select: Any = None
+    _table: Any
     plain_insert: Any = None
 
     def __init__(self, model: Any, database: Any = None, **options: Any) -> None:
@@ -64,7 +66,9 @@ class RoutedMetadata(Metadata):
         self.home = _home_of(model, given)
         borrowed = _own_descriptor(type(self))
         if borrowed is not None:
-            self.home = BorrowedHome(self.home, lambda: borrowed.fget(self), lambda value: borrowed.fset(self, value))
+            self.home = BorrowedHome(
+                self.home, lambda: borrowed.fget(self), lambda value: borrowed.fset(self, value)
+            )
         self.settled = Scope(RowHome(self.home.name or "", self.home), None)
 
     @property
@@ -147,7 +151,7 @@ class RoutedMetadata(Metadata):
             super().add_field(field_name, field, set_attribute)
         finally:
             self._is_binding_field = False
-        if isinstance(field, FieldDatabaseHook):
+        if isinstance(field, stock.FieldDatabaseHook):
             # A hook that Peewee was given None for, if it is one of those that still listen.
             field._db_hook(self.get_database_instance())
 
@@ -156,7 +160,7 @@ class RoutedMetadata(Metadata):
         if isinstance(field, ForeignKeyField):
             field.accessor_class = foreign_key_accessor(field.accessor_class)
             field.backref_accessor_class = instance_query_accessor(field.backref_accessor_class)
-        elif isinstance(field, ManyToManyField):
+        elif isinstance(field, stock.ManyToManyField):
             from .many_to_many import RoutedManyToManyAccessor, create_through_model
 
             if field.accessor_class is peewee.ManyToManyFieldAccessor:
@@ -229,7 +233,9 @@ def _home_of(model: Any, given: dict[str, Any]) -> Home:
         )
     for key in ("db_pinned", "managed"):
         if not isinstance(given.get(key, False), bool):
-            raise ConfigurationError(f"{model.__name__}.Meta.{key} is {given[key]!r}; it takes True or False.")
+            raise ConfigurationError(
+                f"{model.__name__}.Meta.{key} is {given[key]!r}; it takes True or False."
+            )
     db_name = given.get("db_name", OPTIONS["db_name"])
     if isinstance(db_name, (staticmethod, classmethod)):
         db_name = db_name.__func__

@@ -19,6 +19,7 @@ from . import dialect, loading
 from .aio import run
 from .handle import ModelDatabase
 from .rows import HomedModelCursor, HomedObjectCursor, at_home, home_node
+from .stock import Mixin, stock
 from .tables import FRAME, SHOWN, check_nested, check_source
 
 __all__ = [
@@ -44,7 +45,7 @@ _NEW: Any = object()
 ROW_MODEL: int = peewee.ROW.MODEL
 
 
-class RoutedQuery:
+class RoutedQuery(Mixin):  # type: ignore[misc]
     """What every query of our models adds to Peewee's."""
 
     model: Any
@@ -52,6 +53,9 @@ class RoutedQuery:
     _scope: Scope | None = None
     _ran_on: Any = None
     _guarded = True
+    _cursor_wrapper: Any
+    _returning: Any
+    _row_type: Any
 
     @property
     def _database(self) -> Any:
@@ -100,7 +104,7 @@ class RoutedQuery:
         """
         if not isinstance(name, str):
             raise ConfigurationError(f"using() takes a database name, not {name!r}; bind() takes a Database.")
-        clone = self.clone()  # type: ignore[attr-defined]
+        clone = self.clone()
         clone._bound = name
         return clone
 
@@ -109,7 +113,7 @@ class RoutedQuery:
             self.model._meta.home,
             self._around(),
             using=self._told(),
-            query=self,  # type: ignore[arg-type]
+            query=self,
             reasons=reasons,
         )
 
@@ -119,7 +123,7 @@ class RoutedQuery:
 
     def beside(self) -> Any:
         """Return this query as if it were built here: it keeps the current scope if that applies."""
-        clone = self.clone()  # type: ignore[attr-defined]
+        clone = self.clone()
         clone._capture()
         return clone
 
@@ -139,7 +143,7 @@ class RoutedQuery:
             if self._is_decided():
                 settings[FRAME] = self
         try:
-            return super().__sql__(ctx)  # type: ignore[misc]
+            return super().__sql__(ctx)
         finally:
             settings[FRAME] = outer
 
@@ -158,14 +162,14 @@ class RoutedQuery:
 
     def __str__(self) -> str:
         try:
-            return peewee.query_to_string(self._shown())
+            return str(stock.query_to_string(self._shown()))
         except MultiDBError:
             sql, params = self.sql()
             return f"{sql} {params}"
 
     def _shown(self) -> Any:
         """Return a copy to look at: showing SQL sends nothing, so no guard need stop it."""
-        clone = self.clone()  # type: ignore[attr-defined]
+        clone = self.clone()
         clone._guarded, clone._ran_on = False, None
         return clone
 
@@ -181,19 +185,19 @@ class RoutedQuery:
             here = database if database is not None else self._database
         except NoDatabaseSelected as error:
             raise NoDatabaseSelected(f"aexecute(): {error}") from None
-        return await run(self.model, here, self.execute, database)  # type: ignore[attr-defined]
+        return await run(self.model, here, self.execute, database)
 
     def _around(self) -> Scope | None:
         return self._scope if self._scope is not None else scope.current()
 
     def _get_cursor_wrapper(self, cursor: Any) -> Any:
-        row_type = self._row_type or self.default_row_type  # type: ignore[attr-defined]
+        row_type = self._row_type or self.default_row_type
         if row_type == ROW_MODEL:
-            wrapper = self._get_model_cursor_wrapper(cursor)  # type: ignore[attr-defined]
-        elif row_type == peewee.ROW.CONSTRUCTOR and peewee.is_model(self._constructor):  # type: ignore[attr-defined]
-            wrapper = self._homed(cursor, self._returning, self._constructor)  # type: ignore[attr-defined]
+            wrapper = self._get_model_cursor_wrapper(cursor)
+        elif row_type == peewee.ROW.CONSTRUCTOR and stock.is_model(self._constructor):
+            wrapper = self._homed(cursor, self._returning, self._constructor)
         else:
-            wrapper = super()._get_cursor_wrapper(cursor)  # type: ignore[misc]
+            wrapper = super()._get_cursor_wrapper(cursor)
         database = self._ran_on
         if database is not None and not dialect.reads_as_text(database):
             wrapper.process_row = dialect.rows_of(database, wrapper.process_row)
@@ -259,7 +263,7 @@ class _Read(RoutedQuery):
         return wrapper
 
 
-class RoutedSelect(_Read, peewee.ModelSelect):
+class RoutedSelect(_Read, stock.ModelSelect):  # type: ignore[misc]
     """A SELECT."""
 
     def _get_model_cursor_wrapper(self, cursor: Any) -> Any:
@@ -271,7 +275,7 @@ class RoutedSelect(_Read, peewee.ModelSelect):
         return wrapper
 
 
-class RoutedCompound(_Read, peewee.ModelCompoundSelectQuery):
+class RoutedCompound(_Read, stock.ModelCompoundSelectQuery):  # type: ignore[misc]
     """A UNION, INTERSECT or EXCEPT; it goes where its left side was told to go."""
 
     def __init__(self, model: Any, lhs: Any, op: str, rhs: Any) -> None:
@@ -286,7 +290,7 @@ class RoutedCompound(_Read, peewee.ModelCompoundSelectQuery):
         return left._get_model_cursor_wrapper(cursor)
 
 
-class RoutedNoop(_Read, peewee.NoopModelSelect):
+class RoutedNoop(_Read, stock.NoopModelSelect):  # type: ignore[misc]
     """A query without rows."""
 
     def __sql__(self, ctx: Any) -> Any:
@@ -294,7 +298,7 @@ class RoutedNoop(_Read, peewee.NoopModelSelect):
         return database.get_noop_select(ctx)
 
 
-class RoutedRaw(RoutedQuery, peewee.ModelRaw):
+class RoutedRaw(RoutedQuery, stock.ModelRaw):  # type: ignore[misc]
     """SQL as it was written."""
 
     def _get_model_cursor_wrapper(self, cursor: Any) -> Any:
@@ -316,29 +320,29 @@ class _Write(RoutedQuery):
     def _execute(self, database: Any) -> Any:
         _check_write(self, database)
         self._ran_on = database
-        return super()._execute(database)  # type: ignore[misc]
+        return super()._execute(database)
 
 
-class RoutedUpdate(_Write, peewee.ModelUpdate):
+class RoutedUpdate(_Write, stock.ModelUpdate):  # type: ignore[misc]
     """An UPDATE."""
 
 
-class RoutedDelete(_Write, peewee.ModelDelete):
+class RoutedDelete(_Write, stock.ModelDelete):  # type: ignore[misc]
     """A DELETE."""
 
 
-class RoutedInsert(_Write, peewee.ModelInsert):
+class RoutedInsert(_Write, stock.ModelInsert):  # type: ignore[misc]
     """An INSERT; whether it says RETURNING is for the engine that it is compiled for."""
 
     def _execute(self, database: Any) -> Any:
         _check_write(self, database)
         self._ran_on = database
         if self._return_cursor:
-            return peewee.Insert._execute(self, database)
+            return stock.Insert._execute(self, database)
         returning, row_type = self._returning, self._row_type
         self._returning = None
         try:
-            return peewee.Insert._execute(self, database)
+            return stock.Insert._execute(self, database)
         finally:
             # Peewee adds the primary key for engines with RETURNING; the next run may be on another.
             self._returning, self._row_type = returning, row_type
@@ -363,7 +367,7 @@ class RoutedInsert(_Write, peewee.ModelInsert):
         return ctx.literal("DEFAULT VALUES") if database is None else database.default_values_insert(ctx)
 
 
-class RoutedManyToMany(_Read, peewee.ManyToManyQuery):
+class RoutedManyToMany(_Read, stock.ManyToManyQuery):  # type: ignore[misc]
     """The rows at the other end of a many-to-many field; changes go where the row at this end lives."""
 
     _get_model_cursor_wrapper = RoutedSelect._get_model_cursor_wrapper
@@ -381,7 +385,7 @@ class RoutedManyToMany(_Read, peewee.ManyToManyQuery):
             return super().clear()
 
 
-class RoutedAlias(peewee.ModelAlias):
+class RoutedAlias(stock.ModelAlias):  # type: ignore[misc]
     """An alias of a model."""
 
     def select(self, *selection: Any) -> Any:
@@ -416,7 +420,7 @@ def explain_route(query: Any) -> Route:
         ConfigurationError: something else was given.
         MultiDBError: what running the query would raise.
     """
-    if peewee.is_model(query):
+    if stock.is_model(query):
         query = query.select()
     if not isinstance(query, RoutedQuery):
         raise ConfigurationError(
@@ -435,7 +439,8 @@ def explain_route(query: Any) -> Route:
         routing.refuse_write(home, query._around(), database, routing.statement_of(query))
         reasons.append("primary: it is a write")
     # Compiling is what finds tables of other databases; nothing is sent.
-    database.get_sql_context().parse(query)
+    context: Any = database.get_sql_context()
+    context.parse(query)
     name = target if isinstance(target, str) else routing.describe(home, target)
     return Route(
         model=home.model.__name__,

@@ -11,11 +11,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-import peewee
-
 from .. import routing, scope
 from ..home import Home
 from ..scope import Scope, Target
+from .stock import Mixin, stock
 
 __all__ = ["HomedModelCursor", "HomedObjectCursor", "RowHome", "at_home", "home_node", "routed_accessor"]
 
@@ -95,7 +94,7 @@ def at_home(instance: Any) -> Iterator[None]:
         scope.switch(outside)
 
 
-class HomedObjectCursor(peewee.ModelObjectCursorWrapper):
+class HomedObjectCursor(stock.ModelObjectCursorWrapper):  # type: ignore[misc]
     """Rows of one model, each told where it came from."""
 
     node: Scope
@@ -107,14 +106,15 @@ class HomedObjectCursor(peewee.ModelObjectCursorWrapper):
         obj._home = self.node
         return obj
 
-    _row_to_data = peewee.ModelDictCursorWrapper.process_row
+    _row_to_data = stock.ModelDictCursorWrapper.process_row
 
 
-class HomedModelCursor(peewee.ModelCursorWrapper):
+class HomedModelCursor(stock.ModelCursorWrapper):  # type: ignore[misc]
     """Rows of a join, every model instance in them told where it came from."""
 
     database: Any
     around: Scope | None
+    _constructor_list: Any
 
     def initialize(self) -> None:
         super().initialize()
@@ -136,22 +136,22 @@ class HomedModelCursor(peewee.ModelCursorWrapper):
         return construct
 
 
-class _ForeignKeyMixin:
+class _ForeignKeyMixin(Mixin):  # type: ignore[misc]
     """A foreign key is looked up where its row lives."""
 
     def get_rel_instance(self, instance: Any) -> Any:
-        load: Any = super().get_rel_instance  # type: ignore[misc]
-        if self.name in instance.__rel__ or "_home" not in instance.__dict__:  # type: ignore[attr-defined]
+        load: Any = super().get_rel_instance
+        if self.name in instance.__rel__ or "_home" not in instance.__dict__:
             return load(instance)
         with at_home(instance):
             return load(instance)
 
 
-class _InstanceQueryMixin:
+class _InstanceQueryMixin(Mixin):  # type: ignore[misc]
     """A back-reference or a many-to-many query is built where its row lives, and so runs there."""
 
     def __get__(self, instance: Any, instance_type: Any = None) -> Any:
-        get: Any = super().__get__  # type: ignore[misc]
+        get: Any = super().__get__
         if instance is None or "_home" not in instance.__dict__:
             return get(instance, instance_type)
         with at_home(instance):

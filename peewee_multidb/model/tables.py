@@ -15,6 +15,7 @@ from .. import routing, scope
 from ..errors import CrossDatabaseQuery, MultiDBError
 from ..home import Home
 from .dialect import context_database
+from .stock import stock
 
 __all__ = ["FRAME", "SHOWN", "RoutedTable", "check_nested", "check_source", "cross_database"]
 
@@ -35,7 +36,7 @@ SHOWN = _Shown()
 _entity = functools.lru_cache(maxsize=4096)(peewee.Entity)
 
 
-class RoutedTable(peewee.Table):
+class RoutedTable(stock.Table):  # type: ignore[misc]
     """The Table of a model."""
 
     _model: Any
@@ -71,9 +72,9 @@ class RoutedTable(peewee.Table):
         return self
 
     def clone(self) -> RoutedTable:
-        clone = super().clone()
+        clone: Any = super().clone()
         clone.__class__ = type(self)
-        return clone  # type: ignore[return-value]
+        return clone  # type: ignore[no-any-return]
 
 
 def check_source(ctx: Any, frame: Any, model: Any) -> None:

@@ -91,10 +91,12 @@ def refuse_wrong_shard(home: Home, query: Any, chosen: str) -> None:
             f"A write on {home.model.__name__} goes to {chosen!r}, but its {key_label(home)} belongs to "
             f"{others}. Leave the scope, or use copy_to() or move_to() to give a row another home."
         )
-    if isinstance(query, peewee.Update):
-        _refuse_moving(home, query._update, chosen)
-    elif isinstance(query, peewee.Insert) and query._on_conflict is not None:
-        _refuse_moving(home, query._on_conflict._update, chosen)
+    changes: Any = getattr(query, "_update", None)
+    conflict: Any = getattr(query, "_on_conflict", None)
+    if changes is not None:
+        _refuse_moving(home, changes, chosen)
+    elif conflict is not None:
+        _refuse_moving(home, conflict._update, chosen)
 
 
 def _refuse_moving(home: Home, update: Any, chosen: str) -> None:
@@ -178,7 +180,7 @@ def _inserted_keys(home: Home, query: Any) -> list[Any] | None:
 
 
 def _named(home: Home, query: Any, row: Any) -> dict[str, Any]:
-    meta: Any = home.model._meta  # type: ignore[attr-defined]
+    meta: Any = home.model._meta
     if isinstance(row, Mapping):
         items: Iterable[tuple[Any, Any]] = row.items()
     else:
@@ -193,13 +195,13 @@ def _complete_key(home: Home, named: Mapping[str, Any]) -> Any | None:
     for name in home.shard_key:
         if name not in named or not _is_value(named[name]):
             return None
-        key.append(_python_value(home.model._meta.fields[name], named[name]))  # type: ignore[attr-defined]
+        key.append(_python_value(home.model._meta.fields[name], named[name]))
     return key[0] if len(key) == 1 else tuple(key)
 
 
 def _field_name(home: Home, field: Any) -> Any:
     if isinstance(field, str):
-        field = home.model._meta.combined.get(field, field)  # type: ignore[attr-defined]
+        field = home.model._meta.combined.get(field, field)
     return field.name if isinstance(field, peewee.Field) else field
 
 
