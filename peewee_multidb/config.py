@@ -25,6 +25,7 @@ __all__ = [
     "PoolSettings",
     "ReplicaSettings",
     "Secret",
+    "check_memory",
     "parse_url",
     "settings_from",
     "settings_from_env",
@@ -103,7 +104,7 @@ def settings_from(mapping: Mapping[str, object]) -> dict[str, DatabaseSettings]:
     if not isinstance(mapping, Mapping):
         raise ConfigurationError(f"databases must be a table by name, not {type(mapping).__name__}")
     settings = {name: _database(name, value) for name, value in mapping.items()}
-    _check_memory(settings.values())
+    check_memory(settings.values())
     return settings
 
 
@@ -226,8 +227,15 @@ def _driver_options(where: str, options: Mapping[str, Any]) -> dict[str, Any]:
     return seal(options)
 
 
-def _check_memory(databases: Iterable[DatabaseSettings]) -> None:
-    """Refuse in-memory SQLite where two connections would not see, or would wrongly see, the same rows."""
+def check_memory(databases: Iterable[DatabaseSettings]) -> None:
+    """Refuse in-memory SQLite where two connections would not see, or would wrongly see, the same rows.
+
+    Args:
+        databases: the settings of all databases of one registry.
+
+    Raises:
+        ConfigurationError: naming the database and, when two share what they should not, both.
+    """
     owners: dict[str, str] = {}
     for settings in databases:
         where = f"database {settings.name!r}"

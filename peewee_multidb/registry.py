@@ -17,7 +17,7 @@ from typing import Any
 
 import peewee
 
-from .config import DatabaseSettings, settings_from, settings_from_env, settings_from_toml
+from .config import DatabaseSettings, check_memory, settings_from, settings_from_env, settings_from_toml
 from .drivers import connections, find
 from .errors import ConfigurationError, UnknownDatabase, nearest
 
@@ -35,6 +35,8 @@ class Entry:
         self.read_only = settings.read_only
         self.database: peewee.Database | None = settings.database
         self._lock = threading.Lock()
+        if self.database is not None:
+            connections.watch(self.database)
 
     def open(self) -> peewee.Database:
         """Return the Database object of the primary, made on the first call; this does not connect."""
@@ -42,7 +44,9 @@ class Entry:
             if self.database is None:
                 url = self.settings.url
                 assert url is not None
-                self.database = find(url).build(self.settings, url, read_only=self.read_only)
+                database = find(url).build(self.settings, url, read_only=self.read_only)
+                connections.watch(database)
+                self.database = database
             return self.database
 
     def __repr__(self) -> str:
@@ -78,6 +82,7 @@ class Databases(Mapping[str, peewee.Database]):
 
         Raises:
             ConfigurationError: a key, a URL or a value is wrong; nothing is replaced then.
+            peewee.OperationalError: this thread has a transaction open; nothing is replaced then.
         """
         self._replace(settings_from(mapping))
 
@@ -113,6 +118,7 @@ class Databases(Mapping[str, peewee.Database]):
         with self._lock:
             if name in self.entries:
                 raise ConfigurationError(f"Database {name!r} is configured already; remove({name!r}) it first.")
+            check_memory(entry.settings for entry in (*self.entries.values(), *added.values()))
             self.entries = {**self.entries, **added}
 
     def remove(self, name: str) -> None:
@@ -123,26 +129,26 @@ class Databases(Mapping[str, peewee.Database]):
 
         Raises:
             UnknownDatabase: there is no such name.
+            peewee.OperationalError: this thread has a transaction open there; nothing is removed then.
         """
         with self._lock:
             if name not in self.entries:
                 raise self.unknown(name)
+            gone = self.entries[name]
+            _refuse_in_transaction([gone])
             self.entries = {n: e for n, e in self.entries.items() if n != name}
-            gone = self.live.get(name)
             self.live = {n: d for n, d in self.live.items() if n != name}
             self.entry_by_id = {i: e for i, e in self.entry_by_id.items() if e.name != name}
-        if gone is not None:
-            connections.give_back(gone)
-            connections.close_idle(gone)
+        connections.each(_opened([gone]), _let_go)
 
     def _replace(self, settings: dict[str, DatabaseSettings]) -> None:
         entries = self._checked(settings)
         with self._lock:
-            gone = list(self.live.values())
+            kept = {id(entry.database) for entry in entries.values()}
+            gone = [entry for entry in self.entries.values() if id(entry.database) not in kept]
+            _refuse_in_transaction(gone)
             self.entries, self.live, self.entry_by_id = entries, {}, {}
-        for database in gone:
-            connections.give_back(database)
-            connections.close_idle(database)
+        connections.each(_opened(gone), _let_go)
 
     @staticmethod
     def _checked(settings: dict[str, DatabaseSettings]) -> dict[str, Entry]:
@@ -225,30 +231,35 @@ class Databases(Mapping[str, peewee.Database]):
         Raises:
             peewee.OperationalError: a transaction is open; the other databases are closed first.
         """
-        connections.each(self.live.values(), connections.give_back)
+        connections.each(_opened(self.entries.values()), connections.give_back)
 
     async def aclose(self) -> None:
-        """Give back what this task opened, on asynchronous databases too."""
-        for database in self.live.values():
-            await connections.agive_back(database)
+        """Give back what this task opened, on asynchronous databases too.
+
+        Raises:
+            peewee.OperationalError: a transaction is open; the other databases are closed first.
+        """
+        await connections.aeach(_opened(self.entries.values()), connections.agive_back)
 
     def close_all(self) -> None:
         """Close every connection of every thread; a query that is running elsewhere fails."""
-        connections.each(self.live.values(), connections.close_everything)
+        connections.each(_opened(self.entries.values()), connections.close_everything)
 
     async def aclose_all(self) -> None:
         """Close every connection and the pools of asynchronous databases."""
-        for database in self.live.values():
-            await connections.aclose_everything(database)
+        await connections.aeach(_opened(self.entries.values()), connections.aclose_everything)
 
     def dispose(self) -> None:
         """Forget every connection without closing it; a forked child does this by itself.
 
         The connections still belong to the parent process, so nothing is sent on them.
         """
-        self._lock = threading.Lock()
-        for database in self.live.values():
+        self._new_locks()
+        for database in _opened(self.entries.values()):
             connections.forget(database)
+
+    def _new_locks(self) -> None:
+        self._lock = threading.Lock()
         for entry in self.entries.values():
             entry._lock = threading.Lock()
 
@@ -261,16 +272,37 @@ class Databases(Mapping[str, peewee.Database]):
             models: model classes; those with ``managed = False`` are passed over.
             options: handed to ``Model.create_table``, ``safe=False`` for instance.
         """
-        for model in peewee.sort_models(models):
+        for model in _sort_models(models):
             model.create_table(**options)
 
     def drop_tables(self, models: Iterable[type[peewee.Model]], **options: Any) -> None:
         """Drop the tables of the models where each of them lives, in reverse order."""
-        for model in reversed(peewee.sort_models(models)):
+        for model in reversed(_sort_models(models)):
             model.drop_table(**options)
 
     def __repr__(self) -> str:
         return f"<Databases: {', '.join(self.entries) or 'not configured'}>"
+
+
+# Not in Peewee's type stubs.
+_sort_models: Any = peewee.sort_models  # type: ignore[attr-defined]
+
+def _opened(entries: Iterable[Entry]) -> list[peewee.Database]:
+    """Return the Database objects that there are: looked up before, or made by the user."""
+    return [entry.database for entry in entries if entry.database is not None]
+
+
+def _let_go(database: peewee.Database) -> None:
+    connections.give_back(database)
+    connections.close_idle(database)
+
+
+def _refuse_in_transaction(entries: Iterable[Entry]) -> None:
+    for entry in entries:
+        if entry.database is not None and connections.has_transaction(entry.database):
+            raise peewee.OperationalError(
+                f"Database {entry.name!r} has a transaction open in this thread: leave its block first."
+            )
 
 
 _registries: weakref.WeakSet[Databases] = weakref.WeakSet()
@@ -282,8 +314,9 @@ def known_names(among: Iterable[Databases] = ()) -> set[str]:
 
 
 def _after_fork_in_child() -> None:
+    # The connections, those of databases that left their registry too, are the business of `connections`.
     for registry in list(_registries):
-        registry.dispose()
+        registry._new_locks()
 
 
 if hasattr(os, "register_at_fork"):

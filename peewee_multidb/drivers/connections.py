@@ -2,36 +2,98 @@
 
 Peewee's Database classes each know how to do this for themselves; what they lack is one way that
 serves plain, pooled and asynchronous ones, and that is safe in a forked child.
+
+A forked child may neither use nor close what it inherits. Some drivers would say goodbye on the
+parent's socket, and SQLite would undo the parent's open transaction in the file; see "fork" in
+https://sqlite.org/howtocorrupt.html. Python finalizes the connections of the threads that the child
+lacks as soon as it forks, and all others when the child exits, so the child is made to keep them for ever.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
 import threading
-from collections.abc import Callable, Iterable
+import weakref
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 import peewee
-from playhouse.pool import PooledDatabase
+from playhouse.pool import PooledDatabase  # type: ignore[import-untyped]
 
 __all__ = [
     "aclose_everything",
+    "aeach",
     "agive_back",
     "close_everything",
     "close_idle",
     "each",
     "forget",
     "give_back",
+    "has_transaction",
     "is_async",
+    "watch",
 ]
 
-# What a forked child inherited. Never finalized there: a driver may say goodbye on the parent's socket.
+
+class _Held:
+    """A connection on hold: found by a weak reference, which connections do not all allow."""
+
+    __slots__ = ("__weakref__", "connection")
+
+    def __init__(self, connection: Any) -> None:
+        self.connection = connection
+
+
+class _WatchedState(peewee._ConnectionLocal):  # type: ignore[misc, name-defined]
+    """Peewee's state of each thread, whose connections the forking thread can find as well."""
+
+    held: _Held | None
+
+    def set_connection(self, conn: Any) -> None:
+        super().set_connection(conn)
+        self.held = held = _Held(conn)
+        _held[id(held)] = held
+
+    def reset(self) -> None:
+        super().reset()
+        self.held = None
+
+
+# By id: Database objects need be neither hashable nor comparable.
+_watched: weakref.WeakValueDictionary[int, Any] = weakref.WeakValueDictionary()
+_held: weakref.WeakValueDictionary[int, _Held] = weakref.WeakValueDictionary()
+
+# What a forked child inherited, and what the one that this thread is about to fork will inherit.
 _inherited: list[Any] = []
+_forking = threading.local()
+
+
+def watch(database: Any) -> None:
+    """See to it that a forked child of this process finds the database without a connection."""
+    _watched[id(database)] = database
+    state = database._state
+    if type(state) is peewee._ConnectionLocal:  # type: ignore[attr-defined]
+        # In place: the threads keep the connections that they have.
+        state.__class__ = _WatchedState
+        state.held = None
+        if state.conn is not None:
+            state.held = held = _Held(state.conn)
+            _held[id(held)] = held
 
 
 def is_async(database: Any) -> bool:
     """Whether the database is one of ``playhouse.pwasyncio``."""
     return hasattr(database, "aexecute_sql")
+
+
+def has_transaction(database: Any) -> bool:
+    """Whether a transaction is open in this thread or task."""
+    try:
+        return bool(database.in_transaction())
+    except RuntimeError:
+        return False  # an asynchronous database, outside of every task
 
 
 def give_back(database: Any) -> None:
@@ -81,19 +143,51 @@ def forget(database: Any) -> None:
     """Drop every connection without closing it, and every lock, which another thread may have held."""
     state = database._state
     if is_async(database):
-        _inherited.append((database._pool, state))
+        _keep((database._pool, state))
         database._pool = None
         database._pool_lock = asyncio.Lock()
         database._state = type(state)(release=database._release_conn)
         return
-    _inherited.append(state.conn)
+    _keep(state.conn)
     if database.thread_safe:
         database._lock = threading.Lock()
     if isinstance(database, PooledDatabase):
-        _inherited.append((database._connections, database._in_use))
+        _keep((database._connections, database._in_use))
         database._pool_lock = threading.RLock()
         database._pool_available = threading.Condition(database._pool_lock)
     database.dispose()
+
+
+def _keep(connection: Any) -> None:
+    """Keep it for ever, also past the interpreter's own clean-up at the end of the process."""
+    if not _inherited:
+        # One reference too many, on purpose: no clean-up ever gets at the list and what is in it.
+        with contextlib.suppress(ImportError, AttributeError):
+            from ctypes import py_object, pythonapi
+
+            pythonapi.Py_IncRef(py_object(_inherited))
+    _inherited.append(connection)
+
+
+def _before_fork() -> None:
+    # Strong references: before any hook runs in the child, it has dropped what other threads held.
+    _forking.connections = [held.connection for held in list(_held.values())]
+
+
+def _after_fork_in_parent() -> None:
+    _forking.connections = []
+
+
+def _after_fork_in_child() -> None:
+    _keep(_forking.connections)
+    for database in list(_watched.values()):
+        forget(database)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child
+    )
 
 
 def each(databases: Iterable[peewee.Database], action: Callable[[Any], None]) -> None:
@@ -102,6 +196,18 @@ def each(databases: Iterable[peewee.Database], action: Callable[[Any], None]) ->
     for database in databases:
         try:
             action(database)
+        except Exception as error:
+            failure = failure or error
+    if failure is not None:
+        raise failure
+
+
+async def aeach(databases: Iterable[peewee.Database], action: Callable[[Any], Awaitable[None]]) -> None:
+    """Await it for each, also after one failed; raise the first failure at the end."""
+    failure: Exception | None = None
+    for database in databases:
+        try:
+            await action(database)
         except Exception as error:
             failure = failure or error
     if failure is not None:
