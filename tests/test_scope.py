@@ -78,7 +78,7 @@ def test_rule_4_the_innermost_blanket_scope_wins(world: World) -> None:
 
 def test_rule_2_a_scope_may_not_send_a_model_to_a_database_that_it_does_not_list(world: World) -> None:
     with use_db("c"):
-        with pytest.raises(DatabaseNotAllowed, match="Listed may not be sent to database 'c'.*'a', 'b'"):
+        with pytest.raises(DatabaseNotAllowed, match=r"Listed may not be sent to database 'c'.*'a', 'b'"):
             current_db(world.Listed)
         with pytest.raises(DatabaseNotAllowed, match="Sharded"):
             world.Sharded.get()
