@@ -47,64 +47,81 @@ def _now(model: Any, query: Any = None) -> Any:
 
 
 class AsyncMethods:
-    """What ``await`` is for: each method is the synchronous one of the same name without the ``a``."""
+    """What ``await`` is for: each method is the synchronous one of the same name without the ``a``.
+
+    All of them raise `NotAsynchronous` where the model resolves to a database that is not asynchronous.
+    """
 
     _meta: Any
 
     @classmethod
     async def acreate(cls, **query: Any) -> Any:
+        """Insert a row and return it, as ``create()``."""
         model: Any = cls
         database = model.insert(**query)._database if query else _now(cls)
         return await run(cls, database, model.create, **query)
 
     @classmethod
     async def aget(cls, *query: Any, **filters: Any) -> Any:
+        """Return the first row that matches, as ``get()``; raises ``DoesNotExist`` if there is none."""
         model: Any = cls
         return await run(cls, _for_reading(cls, query, filters), model.get, *query, **filters)
 
     @classmethod
     async def aget_or_none(cls, *query: Any, **filters: Any) -> Any:
+        """Return the first row that matches, or None, as ``get_or_none()``."""
         model: Any = cls
         return await run(cls, _for_reading(cls, query, filters), model.get_or_none, *query, **filters)
 
     @classmethod
     async def aget_by_id(cls, pk: Any) -> Any:
+        """Return the row with this primary key, as ``get_by_id()``."""
         model: Any = cls
         return await run(cls, _for_reading(cls, (model._meta.primary_key == pk,), {}), model.get_by_id, pk)
 
     @classmethod
     async def aget_or_create(cls, **kwargs: Any) -> Any:
+        """Return a row and whether it was created, as ``get_or_create()``."""
         model: Any = cls
         known = {key: value for key, value in kwargs.items() if key != "defaults"}
         return await run(cls, model.insert(**known)._database, model.get_or_create, **kwargs)
 
     @classmethod
     async def aset_by_id(cls, key: Any, value: Any) -> Any:
+        """Update the row with this primary key, as ``set_by_id()``."""
         model: Any = cls
         return await run(cls, _now(cls), model.set_by_id, key, value)
 
     @classmethod
     async def adelete_by_id(cls, pk: Any) -> Any:
+        """Delete the row with this primary key, as ``delete_by_id()``."""
         model: Any = cls
         return await run(cls, _now(cls), model.delete_by_id, pk)
 
     @classmethod
     async def abulk_create(cls, model_list: Any, batch_size: int | None = None) -> Any:
+        """Insert many rows, as ``bulk_create()``."""
         model: Any = cls
-        return await run(cls, _now(cls), model.bulk_create, model_list, batch_size)
+        rows = list(model_list)
+        if rows:
+            await run(cls, _for_new(cls, rows[0].__data__), model.bulk_create, rows, batch_size)
 
     @classmethod
     async def abulk_update(cls, model_list: Any, fields: Any, batch_size: int | None = None) -> Any:
+        """Update fields of many rows, as ``bulk_update()``."""
         model: Any = cls
         return await run(cls, _now(cls), model.bulk_update, model_list, fields, batch_size)
 
     async def asave(self, force_insert: bool = False, only: Any = None) -> Any:
+        """Save the row where it lives, as ``save()``."""
         return await self._arun("save", force_insert, only)
 
     async def adelete_instance(self, recursive: bool = False, delete_nullable: bool = False) -> Any:
+        """Delete the row where it lives, as ``delete_instance()``."""
         return await self._arun("delete_instance", recursive, delete_nullable)
 
     async def arefresh(self, *fields: Any) -> Any:
+        """Load the row again from where it lives, as ``refresh()``."""
         return await self._arun("refresh", *fields)
 
     async def afetch(self, field: Any) -> Any:
@@ -118,9 +135,17 @@ class AsyncMethods:
         return await run(found.rel_model, database, getattr, self, found.name)
 
     async def _arun(self, method: str, *args: Any) -> Any:
-        with at_home(self):
-            database = _now(type(self), None)
+        if "_home" in self.__dict__:
+            with at_home(self):
+                database = _now(type(self))
+        else:
+            database = _for_new(type(self), self.__data__)  # type: ignore[attr-defined]
         return await run(type(self), database, getattr(self, method), *args)
+
+
+def _for_new(model: Any, values: dict[str, Any]) -> Any:
+    """Return the database for a row of these values; a sharding rule reads its key there."""
+    return _now(model, model.insert(**values) if model._meta.home.rule is not None else None)
 
 
 def _for_reading(model: Any, query: tuple[Any, ...], filters: dict[str, Any]) -> Any:
