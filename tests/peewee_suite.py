@@ -81,17 +81,21 @@ def child(report: Path, names: list[str]) -> None:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("checkout", type=Path, help="a checkout of Peewee's repository")
-    parser.add_argument("--engine", default="sqlite", help="as PEEWEE_TEST_BACKEND; servers by PEEWEE_PSQL_HOST ...")
+    parser.add_argument("--engine", default="sqlite", help="as in PEEWEE_TEST_BACKEND")
     parser.add_argument("names", nargs="*", help="only these tests")
     args = parser.parse_args()
-    with ThreadPoolExecutor() as pool:
+    # On a server both would use one database; an SQLite file is in each run's own folder.
+    with ThreadPoolExecutor(2 if args.engine == "sqlite" else 1) as pool:
         runs = [pool.submit(run, args.checkout, args.engine, routed, args.names) for routed in (False, True)]
         stock, ours = (one.result() for one in runs)
     beyond = sorted(set(ours["failed"]) - set(stock["failed"]))
     for label, outcome in (("stock Peewee", stock), ("peewee_multidb", ours)):
-        print(f"{label:15} ran {outcome['ran'][0]}, skipped {len(outcome['skipped'])}, failed {len(outcome['failed'])}")
+        skipped, failed = len(outcome["skipped"]), len(outcome["failed"])
+        print(f"{label:15} ran {outcome['ran'][0]}, skipped {skipped}, failed {failed}")
     for name in beyond:
         print("fails only with peewee_multidb:", name)
     print(f"{len(beyond)} failures beyond stock Peewee's")
