@@ -7,23 +7,36 @@ committed: then `PartialCommit` says which.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
+import os
+import sys
 import warnings
 from collections.abc import Callable
 from contextvars import ContextVar
-from typing import Any, TypeVar
+from pathlib import Path
+from types import FrameType
+from typing import Any, NamedTuple, TypeVar
 
 import peewee
+import playhouse  # type: ignore[import-untyped]
 
 from . import routing, scope
-from .errors import ConfigurationError, PartialCommit, UncoveredWrite
+from .drivers import connections
+from .errors import ConfigurationError, NotAsynchronous, PartialCommit, UncoveredWrite
 from .home import Home
 from .registry import databases
 
 __all__ = ["atomic", "warn_if_uncovered"]
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+_NOT_THE_USER = (
+    str(Path(__file__).parent) + os.sep,
+    str(Path(playhouse.__file__).parent) + os.sep,
+    peewee.__file__,
+)
 
 # The Database objects that the open blocks of this thread or task cover, innermost first.
 _covered: ContextVar[tuple[Any, ...]] = ContextVar("peewee_multidb_covered", default=())
@@ -44,8 +57,9 @@ class atomic:
     coroutine functions. Blocks nest: an inner one makes savepoints.
 
     Raises:
-        ConfigurationError: no database is named, or something that is neither a name nor a model.
-        PartialCommit: some databases had committed when another failed to.
+        ConfigurationError: no database is named, or something that is neither a name nor a model; or a
+            generator function is decorated.
+        PartialCommit: some databases had committed when another failed to, or may have.
     """
 
     def __init__(self, *names_or_models: str | type[peewee.Model]) -> None:
@@ -58,78 +72,95 @@ class atomic:
             if not isinstance(item, str) and not isinstance(home, Home):
                 raise ConfigurationError(f"atomic() takes database names and models, not {item!r}.")
         self._items = names_or_models
-        self._open: list[tuple[Any, list[tuple[str, Any]]]] = []
+        self._open: list[_Opened] = []
 
-    def _databases(self) -> dict[str, Any]:
-        found: dict[str, Any] = {}
+    def _databases(self) -> list[tuple[str, Any]]:
+        """Return the databases to cover, each once, by the names that messages give them."""
+        found: dict[int, tuple[str, Any]] = {}
         for item in self._items:
             if isinstance(item, str):
                 name = scope.renamed(scope.current(), item)
-                found.setdefault(name, databases[name])
+                database: Any = databases[name]
             else:
                 home: Home = item._meta.home  # type: ignore[attr-defined]
                 target = routing.decide(home, scope.current())
-                found.setdefault(routing.describe(home, target).strip("'"), routing.live(home, target))
-        return found
+                database = routing.live(home, target)
+                name = home.registry.name_of(database) or routing.describe(home, target)
+            # Not by name: two registries may each have a database of the same name.
+            found.setdefault(id(database), (name, database))
+        return list(found.values())
 
     def __enter__(self) -> None:
-        entered: list[tuple[str, Any]] = []
+        entered: list[_Block] = []
         covered = self._databases()
         try:
-            for name, database in covered.items():
-                block = database.atomic()
-                block.__enter__()
-                entered.append((name, block))
+            for name, database in covered:
+                block = _Block(name, database)
+                block.atomic.__enter__()
+                entered.append(block)
         except BaseException as error:
-            for _, block in reversed(entered):
-                block.__exit__(type(error), error, error.__traceback__)
+            for block in reversed(entered):
+                with contextlib.suppress(Exception):  # the error that is under way says why
+                    block.atomic.__exit__(type(error), error, error.__traceback__)
             raise
-        self._open.append((_covered.get(), entered))
-        _covered.set((*covered.values(), *_covered.get()))
+        self._cover(covered, entered)
 
     def __exit__(self, *exc: Any) -> None:
         outcome = _Outcome(exc)
-        for name, block in self._leave():
+        for block in self._leave():
             try:
-                block.__exit__(*outcome.seen())
-            except Exception as error:
-                outcome.failed(name, error)
+                block.atomic.__exit__(*outcome.seen())
+            except BaseException as error:
+                outcome.failed(block, error)
             else:
-                outcome.done(name)
+                outcome.done(block)
         outcome.finish()
 
     async def __aenter__(self) -> None:
-        entered: list[tuple[str, Any]] = []
+        entered: list[_Block] = []
         covered = self._databases()
         try:
-            for name, database in covered.items():
-                block = _awaitable(name, database)
-                await block.__aenter__()
-                entered.append((name, block))
+            for name, database in covered:
+                block = _Block(name, database)
+                _require_async(name, database)
+                await block.atomic.__aenter__()
+                entered.append(block)
         except BaseException as error:
-            for _, block in reversed(entered):
-                await block.__aexit__(type(error), error, error.__traceback__)
+            for block in reversed(entered):
+                with contextlib.suppress(Exception):
+                    await block.atomic.__aexit__(type(error), error, error.__traceback__)
             raise
-        self._open.append((_covered.get(), entered))
-        _covered.set((*covered.values(), *_covered.get()))
+        self._cover(covered, entered)
 
     async def __aexit__(self, *exc: Any) -> None:
         outcome = _Outcome(exc)
-        for name, block in self._leave():
+        for block in self._leave():
             try:
-                await block.__aexit__(*outcome.seen())
-            except Exception as error:
-                outcome.failed(name, error)
+                await block.atomic.__aexit__(*outcome.seen())
+            except BaseException as error:
+                outcome.failed(block, error)
             else:
-                outcome.done(name)
+                outcome.done(block)
         outcome.finish()
 
-    def _leave(self) -> list[tuple[str, Any]]:
-        before, entered = self._open.pop()
-        _covered.set(before)
-        return list(reversed(entered))
+    def _cover(self, covered: list[tuple[str, Any]], entered: list[_Block]) -> None:
+        before = _covered.get()
+        self._open.append(_Opened(os.getpid(), before, entered))
+        _covered.set((*(database for _, database in covered), *before))
+
+    def _leave(self) -> list[_Block]:
+        opened = self._open.pop()
+        _covered.set(opened.before)
+        # A child that was forked inside the block leaves it too, but has no part in the transactions.
+        return list(reversed(opened.blocks)) if opened.process == os.getpid() else []
 
     def __call__(self, function: F) -> F:
+        if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+            raise ConfigurationError(
+                f"@atomic on {function.__name__}(): a generator runs after the call that makes it, and so "
+                "outside of the block. Use `with atomic(...)` around what must be done together."
+            )
+
         @functools.wraps(function)
         def inner(*args: Any, **kwargs: Any) -> Any:
             with atomic(*self._items):
@@ -143,14 +174,34 @@ class atomic:
         return ainner if inspect.iscoroutinefunction(function) else inner  # type: ignore[return-value]
 
 
+class _Block:
+    """The part of one database in a block."""
+
+    def __init__(self, name: str, database: Any) -> None:
+        self.name = name
+        self.database = database
+        self.atomic = database.atomic()
+        #: Whether leaving it commits: a savepoint's work waits for the transaction around it.
+        self.is_outermost = not connections.has_transaction(database)
+
+
+class _Opened(NamedTuple):
+    """One entering of an `atomic` object: in which process, what was covered before, and the blocks."""
+
+    process: int
+    before: tuple[Any, ...]
+    blocks: list[_Block]
+
+
 class _Outcome:
     """What became of each database at the end of a block."""
 
     def __init__(self, exc: tuple[Any, ...]) -> None:
         self._exc = exc
-        self._failure: tuple[str, Exception] | None = None
+        self._failure: tuple[str, BaseException] | None = None
         self._committed: list[str] = []
         self._rolled_back: list[str] = []
+        self._unknown: list[str] = []
 
     def seen(self) -> tuple[Any, ...]:
         """Return the exception that the next database's block should see."""
@@ -159,37 +210,60 @@ class _Outcome:
             return type(error), error, error.__traceback__
         return self._exc
 
-    def done(self, name: str) -> None:
-        (self._committed if self.seen()[0] is None else self._rolled_back).append(name)
+    def done(self, block: _Block) -> None:
+        if self.seen()[0] is not None:
+            self._rolled_back.append(block.name)
+        elif block.is_outermost:
+            self._committed.append(block.name)
 
-    def failed(self, name: str, error: Exception) -> None:
-        self._rolled_back.append(name)
+    def failed(self, block: _Block, error: BaseException) -> None:
+        # A server that was told to commit and whose answer was lost may have done so. One that was told
+        # nothing rolls back when it notices that the connection is gone.
+        was_told = self.seen()[0] is None and block.is_outermost
+        if was_told and (not isinstance(error, Exception) or connections.is_lost(block.database)):
+            self._unknown.append(block.name)
+        else:
+            self._rolled_back.append(block.name)
         if self._failure is None:
-            self._failure = (name, error)
+            self._failure = (block.name, error)
 
     def finish(self) -> None:
         if self._failure is None:
             return
         name, error = self._failure
-        if self._exc[0] is None and self._committed:
-            raise PartialCommit(
-                f"Committing {name!r} failed ({type(error).__name__}: {error}) after "
-                f"{', '.join(map(repr, self._committed))} had committed. Rolled back: "
-                f"{', '.join(map(repr, self._rolled_back))}. Undo or repeat the work by hand.",
-                committed=self._committed,
-                rolled_back=self._rolled_back,
-            ) from error
-        raise error
+        partial = self._partial(name, error)
+        if partial is None:
+            raise error
+        if isinstance(error, Exception):
+            raise partial from error
+        # An interrupt or a cancellation stays what it is.
+        raise error from partial
+
+    def _partial(self, name: str, error: BaseException) -> PartialCommit | None:
+        others = [*self._committed, *self._rolled_back]
+        if self._exc[0] is not None or not (self._committed or (self._unknown and others)):
+            return None
+        states = (
+            ("Committed", self._committed),
+            ("Rolled back", self._rolled_back),
+            ("Unknown, since the connection was lost", self._unknown),
+        )
+        became = " ".join(f"{state}: {', '.join(map(repr, names))}." for state, names in states if names)
+        return PartialCommit(
+            f"Committing {name!r} failed ({type(error).__name__}: {error}). {became} "
+            "Undo or repeat the work by hand.",
+            committed=self._committed,
+            rolled_back=self._rolled_back,
+            unknown=self._unknown,
+        )
 
 
-def _awaitable(name: str, database: Any) -> Any:
-    block = database.atomic()
-    if not hasattr(block, "__aenter__"):
-        raise ConfigurationError(
+def _require_async(name: str, database: Any) -> None:
+    if not connections.is_async(database):
+        raise NotAsynchronous(
             f"async with atomic({name!r}): {type(database).__name__} is not an asynchronous database. "
             "Use `with atomic(...)`, or a URL such as postgresql+asyncpg://."
         )
-    return block
 
 
 def warn_if_uncovered(home: Home, database: Any, what: str) -> None:
@@ -204,10 +278,34 @@ def warn_if_uncovered(home: Home, database: Any, what: str) -> None:
     if covered and not database.in_transaction():
         names = ", ".join(sorted({routing.describe(home, one) for one in covered}))
         here = routing.describe(home, database)
-        warnings.warn(
+        message = (
             f"{what} on {home.model.__name__} goes to {here}, which the open atomic block does not cover "
             f"(it covers {names}): the write stays even if the block is rolled back. "
-            f"Add {here} to atomic(...).",
-            UncoveredWrite,
-            stacklevel=5,
+            f"Add {here} to atomic(...)."
         )
+        frame = _user_frame()
+        if frame is None:
+            warnings.warn(message, UncoveredWrite)
+        else:
+            # Not by a stacklevel: how deep Peewee is depends on the method that was called.
+            warnings.warn_explicit(
+                message,
+                UncoveredWrite,
+                frame.f_code.co_filename,
+                frame.f_lineno,
+                frame.f_globals.get("__name__"),
+                frame.f_globals.setdefault("__warningregistry__", {}),
+            )
+
+
+def _user_frame() -> FrameType | None:
+    """Return the innermost frame that belongs neither to Peewee nor to this package."""
+    frame: FrameType | None = sys._getframe()
+    bridge = sys.modules.get("greenlet")
+    while frame is not None and frame.f_code.co_filename.startswith(_NOT_THE_USER):
+        frame = frame.f_back
+        if frame is None and bridge is not None:
+            # The bottom of a greenlet of the asyncio bridge: its caller waits in the parent.
+            parent = bridge.getcurrent().parent
+            frame, bridge = parent and parent.gr_frame, None
+    return frame

@@ -33,6 +33,7 @@ __all__ = [
     "give_back",
     "has_transaction",
     "is_async",
+    "is_lost",
     "watch",
 ]
 
@@ -46,7 +47,7 @@ class _Held:
         self.connection = connection
 
 
-class _WatchedState(peewee._ConnectionLocal):  # type: ignore[misc, name-defined]
+class _WatchedState(peewee._ConnectionLocal):
     """Peewee's state of each thread, whose connections the forking thread can find as well."""
 
     held: _Held | None
@@ -74,7 +75,7 @@ def watch(database: Any) -> None:
     """See to it that a forked child of this process finds the database without a connection."""
     _watched[id(database)] = database
     state = database._state
-    if type(state) is peewee._ConnectionLocal:  # type: ignore[attr-defined]
+    if type(state) is peewee._ConnectionLocal:
         # In place: the threads keep the connections that they have.
         state.__class__ = _WatchedState
         state.held = None
@@ -94,6 +95,15 @@ def has_transaction(database: Any) -> bool:
         return bool(database.in_transaction())
     except RuntimeError:
         return False  # an asynchronous database, outside of every task
+
+
+def is_lost(database: Any) -> bool:
+    """Whether the driver knows that the connection of this thread or task is gone."""
+    conn = database._state.conn
+    if is_async(database):
+        return conn is None or bool(conn.stale())
+    # What psycopg and what the MySQL drivers call it; SQLite has no server to lose.
+    return bool(getattr(conn, "closed", False)) or not getattr(conn, "open", True)
 
 
 def give_back(database: Any) -> None:
