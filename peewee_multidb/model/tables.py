@@ -97,12 +97,12 @@ def check_source(ctx: Any, frame: Any, model: Any) -> None:
         return
     around = frame._scope if frame._scope is not None else scope.current()
     here = root.registry.name_of(database) or database
-    using = frame._bound
-    if using is None and not _same(root, routing.decide(root, around, query=frame), here):
+    using = frame._told()
+    if using is None and not _is(root, routing.decide(root, around, query=frame), database):
         # execute(database) was called with another database: that is where the whole query is meant.
         using = here
     there = routing.follow(home, around, root, using)
-    if not _same(home, there, here):
+    if not _is(home, there, database):
         raise cross_database(root, here, home, there)
 
 
@@ -127,7 +127,7 @@ def check_nested(ctx: Any, query: Any, frame: Any) -> None:
         there = query._decide()
     else:
         there = routing.follow(home, frame._around(), frame.model._meta.home, frame._told(), query)
-    if not _same(home, there, here):
+    if not _is(home, there, database):
         raise cross_database(home, here, home, there)
 
 
@@ -143,9 +143,8 @@ def cross_database(root: Home, here: Any, home: Home, there: Any) -> CrossDataba
     )
 
 
-def _same(home: Home, one: Any, other: Any) -> bool:
-    if one == other:
-        return True
-    name = one if isinstance(one, str) else home.registry.name_of(one)
-    known = other if isinstance(other, str) else home.registry.name_of(other)
-    return name is not None and name == known
+def _is(home: Home, target: Any, database: Any) -> bool:
+    """Whether the database that the model was sent to is this one; another registry's name is not its name."""
+    if isinstance(target, str):
+        return home.registry.name_of(database) == target
+    return target is database or (isinstance(target, peewee.Proxy) and target.obj is database)

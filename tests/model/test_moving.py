@@ -199,7 +199,7 @@ def test_move_inside_a_transaction_of_the_source_waits_for_it(lites: Databases, 
     assert (texts(note, "default"), texts(note, "other")) == (["home"], ["home"])
 
 
-@pytest.mark.parametrize(("source", "target"), itertools.permutations(ENGINES, 2))
+@pytest.mark.parametrize(("source", "target"), list(itertools.permutations(ENGINES, 2)))
 def test_rows_move_between_engines_with_their_values(engines: Databases, source: str, target: str) -> None:
     class Thing(base_model(engines, db_name="lite")):
         id = UUIDField(primary_key=True)
