@@ -153,8 +153,12 @@ class Databases(Mapping[str, peewee.Database]):
     @staticmethod
     def _checked(settings: dict[str, DatabaseSettings]) -> dict[str, Entry]:
         for one in settings.values():
-            if one.url is not None:
-                find(one.url)
+            for url in (one.url, *(replica.url for replica in one.replicas)):
+                try:
+                    if url is not None:
+                        find(url)
+                except ConfigurationError as error:
+                    raise ConfigurationError(f"database {one.name!r}: {error}") from error
         return {name: Entry(one) for name, one in settings.items()}
 
     # Looking up
