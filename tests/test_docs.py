@@ -1,0 +1,160 @@
+"""The manual does what it shows, and shows every public name."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from pathlib import Path
+
+import pytest
+
+import peewee_multidb
+from peewee_multidb import config, drivers, errors, shards
+from peewee_multidb.model.metadata import OPTIONS
+from tests.pages import SERVER_URL, Mismatch, Page, run_apart
+
+DOCS = Path(__file__).resolve().parent.parent / "docs"
+PAGES = sorted(path for path in DOCS.rglob("*.md") if "_build" not in path.parts)
+REFERENCE = (DOCS / "api.md").read_text(encoding="utf-8")
+
+
+def _id(path: Path) -> str:
+    return path.relative_to(DOCS).as_posix()
+
+
+@pytest.mark.parametrize("path", PAGES, ids=_id)
+def test_every_code_block_of_the_page_runs_and_prints_what_it_shows(
+    path: Path, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    page = Page.read(path)
+    urls: dict[str, str] = {}
+    if page.servers:
+        real: dict[tuple[str, str], str] = {}
+        for shown in page.server_urls():
+            engine, module, where = SERVER_URL.match(shown).groups()  # type: ignore[union-attr]
+            kind = "postgres" if engine == "postgresql" else "mariadb"
+            assert kind in page.servers, f"shows {shown}; add `servers: {kind}` to the front matter"
+            if (kind, where) not in real:
+                real[kind, where] = request.getfixturevalue(f"new_{kind}_url")()
+            urls[shown] = engine + (module or "") + real[kind, where][real[kind, where].index("://") :]
+    trouble = run_apart(path, urls, tmp_path)
+    if trouble:
+        pytest.fail(trouble, pytrace=False)
+
+
+TRACEBACK = "```output\nTraceback (most recent call last):\n  ...\n"
+
+BAD_PAGES = {
+    "an error": "```python\n1 / 0\n```",
+    "a wrong value": "```python\n1 + 1  # -> 3\n```",
+    "a value at no expression": "```python\nx = 1  # -> 1\n```",
+    "other output": "```python\nprint(1)\n```\n```output\n2\n```",
+    "output that is not shown": "```python\nprint(1)\n```",
+    "output that is not printed": "```python\nx = 1\n```\n```output\n1\n```",
+    "an error that is not raised": f"```python\nx = 1\n```\n{TRACEBACK}E: e\n```",
+    "another error": f"```python\n1 / 0\n```\n{TRACEBACK}KeyError: 1\n```",
+    "an error in the middle of a block": f"```python\n1 / 0\n1  # -> 2\n```\n{TRACEBACK}ZeroDivision...\n```",
+    "a command that fails": "```console\n$ false\n```",
+    "a command that prints something else": "```console\n$ echo 1\n2\n```",
+    "settings that are wrong": '```toml\n[databases]\na = "sqlit:///a.db"\n```',
+    "a block of no known kind": "```ruby\nputs 1\n```",
+    "a plain block": "```\nx\n```",
+    "a warning": '```python\nimport warnings\nwarnings.warn("w")\n```',
+}
+
+
+@pytest.mark.parametrize("text", BAD_PAGES.values(), ids=BAD_PAGES)
+def test_a_page_that_does_not_do_what_it_shows_is_noticed(text: str, tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(f"# A page\n\n{text}\n")
+    assert run_apart(page, {}, tmp_path)
+
+
+def test_a_page_that_does_what_it_shows_passes(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(
+        "---\nservers: postgres\n---\n# A page\n\n```python\nx = 1\nx + 1  # -> 2\nprint('a  b')\n```\n"
+        "```output\na b\n```\n```{code-block} python\n:caption: one.py\nprint('file')\n```\n"
+        "```console\n$ python one.py\nfile\n```\n```python\n1 / 0\n```\n"
+        "```output\nTraceback (most recent call last):\n  ...\nZeroDivisionError: ...\n```\n"
+        "```python\nassert x == 1\n```\n"
+    )
+    assert run_apart(page, {}, tmp_path) == ""
+    assert Page.read(page).servers == ["postgres"]
+
+
+def test_a_block_without_a_check_cannot_be_read_at_all(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("```js\n1\n```\n")
+    with pytest.raises(Mismatch, match="no test checks"):
+        Page.read(page)
+
+
+def _documented() -> set[str]:
+    return set(re.findall(r"^\.\. auto\w+:: ([\w.]+)", REFERENCE, re.MULTILINE))
+
+
+@pytest.mark.parametrize("name", sorted(set(peewee_multidb.__all__) - {"__version__"}))
+def test_every_public_name_is_in_the_reference_and_has_a_docstring(name: str) -> None:
+    assert f"peewee_multidb.{name}" in _documented()
+    found = getattr(peewee_multidb, name)
+    described = found if callable(found) else type(found)
+    assert inspect.getdoc(described)
+
+
+def _is_for_authors(name: str, value: object) -> bool:
+    return name in drivers.__all__ and not inspect.ismodule(value)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *(f"peewee_multidb.errors.{name}" for name in errors.__all__ if name not in peewee_multidb.__all__),
+        *(f"peewee_multidb.config.{name}" for name in config.__all__ if name.endswith("Settings")),
+        *(f"peewee_multidb.shards.{name}" for name in shards.__all__),
+        *(
+            f"peewee_multidb.drivers.{name}"
+            for name, it in vars(drivers).items()
+            if _is_for_authors(name, it)
+        ),
+    ],
+)
+def test_every_name_that_driver_and_rule_authors_use_is_in_the_reference(name: str) -> None:
+    assert name in _documented()
+
+
+#: Peewee's own methods, which have no docstrings there and mean the same here.
+PEEWEES = frozenset(
+    {"alias", "bulk_create", "delete", "get_or_create", "insert", "insert_from", "insert_many"}
+    | {"noop", "raw", "select", "update"}
+)
+
+
+@pytest.mark.parametrize(
+    "kind", [peewee_multidb.Model, peewee_multidb.Databases], ids=lambda kind: kind.__name__
+)
+def test_every_public_method_of_ours_has_a_docstring(kind: type) -> None:
+    ours = [base for base in kind.__mro__ if base.__module__.startswith("peewee_multidb")]
+    names = {name for base in ours for name in vars(base) if not name.startswith("_")} - PEEWEES
+    methods = [name for name in names if inspect.isroutine(getattr(kind, name))]
+    assert len(methods) > 10
+    assert [name for name in methods if not inspect.getdoc(getattr(kind, name))] == []
+
+
+@pytest.mark.parametrize("name", [name for name in errors.__all__ if name != "MultiDBError"])
+def test_every_error_has_a_section_that_says_when_and_what_to_do(name: str) -> None:
+    assert re.search(rf"^## {name}$", (DOCS / "errors.md").read_text(encoding="utf-8"), re.MULTILINE)
+
+
+RESULTS = sorted((DOCS.parent / "benchmarks" / "results").glob("*.md"))
+
+
+@pytest.mark.parametrize("name", [path.name for path in RESULTS])
+def test_every_result_of_a_benchmark_is_on_the_page_of_numbers(name: str) -> None:
+    page = (DOCS / "numbers.md").read_text(encoding="utf-8")
+    assert f"{{include}} ../benchmarks/results/{name}\n" in page
+
+
+@pytest.mark.parametrize("option", sorted(OPTIONS))
+def test_every_meta_option_is_on_its_page(option: str) -> None:
+    assert f"`{option}`" in (DOCS / "models-and-meta.md").read_text(encoding="utf-8")
