@@ -40,6 +40,10 @@ OPTIONS: dict[str, Any] = {
 #: In the design, and not built yet: refused rather than ignored.
 LATER = ("colocate_with", "reference")
 
+# Attributes of our Metadata; Peewee would let an option of the same name overwrite them.
+_TAKEN = ("given", "handle", "home", "plain_insert", "plain_select", "settle", "settled")
+
+
 class RoutedMetadata(stock.Metadata):  # type: ignore[misc]
     """Metadata of a model whose database is decided for each query."""
 
@@ -208,6 +212,8 @@ def own_options(meta: Any, bases: tuple[type, ...], name: str) -> dict[str, Any]
         for base in type.mro(meta)[1:-1]:
             given = {**{k: v for k, v in vars(base).items() if k in OPTIONS}, **given}
     for key in given:
+        if key in _TAKEN:
+            raise ConfigurationError(f"{name}.Meta.{key}: the name is taken by peewee_multidb; choose another.")
         if key in LATER:
             raise ConfigurationError(f"{name}.Meta.{key} is not supported by this version.")
         if key not in OPTIONS and key.startswith(("db_", "shard")) and key != "db_table":

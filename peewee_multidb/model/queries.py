@@ -6,6 +6,7 @@ object directly. ``_database`` is the seam: every path in Peewee that runs or co
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import peewee
@@ -135,6 +136,9 @@ class RoutedQuery(Mixin):  # type: ignore[misc]
         settings = ctx.state.settings
         outer = settings.get(FRAME)
         if outer is None:
+            if ctx._sql and self._guarded:
+                # Inside a Select of Peewee's lower level, which nobody asks where it goes.
+                check_nested(ctx, self, None)
             settings[FRAME] = self if self._guarded else SHOWN
         elif outer is SHOWN:
             pass
@@ -172,6 +176,29 @@ class RoutedQuery(Mixin):  # type: ignore[misc]
         clone = self.clone()
         clone._guarded, clone._ran_on = False, None
         return clone
+
+    def execute(self, database: Any = None) -> Any:
+        """Run the query, on another Database object if one is given.
+
+        Raises:
+            DatabaseNotAllowed: the given database is one that the model's ``db_name`` does not list.
+            WrongShard: a write, and its key belongs to another shard than the given database.
+        """
+        if database is None:
+            database = self._database
+            if database is None:
+                raise peewee.InterfaceError('Query must be bound to a database in order to call "execute".')
+        elif self.model._meta.home.names is not None:
+            self._admit(database)
+        return self._execute(database)
+
+    def _admit(self, database: Any) -> None:
+        home: Home = self.model._meta.home
+        name = home.registry.name_of(database)
+        if name is None or (not home.allows(name) and name == self._decide()):
+            # Not a database of ours, or what a rename makes of one that is allowed.
+            return
+        routing.decide(home, None, using=name, query=self)
 
     async def aexecute(self, database: Any = None) -> Any:
         """Execute on an asynchronous database.
@@ -244,6 +271,18 @@ class _Read(RoutedQuery):
     __or__ = union
     __and__ = intersect
     __sub__ = except_
+
+    def count(self, database: Any = None, clear_limit: bool = False) -> Any:
+        """Return the number of rows, counted where the query runs."""
+        if database is not None:
+            return self.clone().bind(database).count(None, clear_limit)
+        return super().count(self._database, clear_limit)
+
+    def exists(self, database: Any = None) -> Any:
+        """Return whether there is a row, asked where the query runs."""
+        if database is not None:
+            return self.clone().bind(database).exists()
+        return super().exists(self._database)
 
     def prefetch(self, *subqueries: Any, **kwargs: Any) -> Any:
         """Load related rows with one query for each relation, also from other databases.
@@ -438,6 +477,9 @@ def explain_route(query: Any) -> Route:
     if is_write:
         routing.refuse_write(home, query._around(), database, routing.statement_of(query))
         reasons.append("primary: it is a write")
+    if isinstance(query, RoutedInsert) and isinstance(query._insert, Iterator):
+        # Looking at the rows would use them up.
+        query._insert = list(query._insert)
     # Compiling is what finds tables of other databases; nothing is sent.
     context: Any = database.get_sql_context()
     context.parse(query)

@@ -106,13 +106,14 @@ def check_source(ctx: Any, frame: Any, model: Any) -> None:
         raise cross_database(root, here, home, there)
 
 
-def check_nested(ctx: Any, query: Any, frame: Any) -> None:
+def check_nested(ctx: Any, query: Any, frame: Any | None) -> None:
     """Raise if a query inside another is bound to, was built for, or has the key of another database.
 
     Args:
         ctx: the SQL context.
         query: the query inside.
-        frame: the query around it, whose binding it follows when it has none of its own.
+        frame: the query around it, whose binding it follows when it has none of its own; None inside a
+            query that is no model's.
 
     Raises:
         CrossDatabaseQuery: it is.
@@ -123,7 +124,7 @@ def check_nested(ctx: Any, query: Any, frame: Any) -> None:
         return
     home: Home = query.model._meta.home
     here = home.registry.name_of(database) or database
-    if query._is_decided():
+    if frame is None or query._is_decided():
         there = query._decide()
     else:
         there = routing.follow(home, frame._around(), frame.model._meta.home, frame._told(), query)
