@@ -14,7 +14,7 @@ from peewee import CharField, FloatField, ForeignKeyField, IntegerField, SmallIn
 from peewee_multidb import Databases, Model, atomic, databases, use_db
 
 NAMES = ("default", "flights", "noaa", "half")
-BATCH = 250
+BATCH = 100
 
 # The models. Those that say nothing live in "default".
 
