@@ -32,12 +32,11 @@ __all__ = [
 ]
 
 # Quoted strings, quoted names and comments: what stands in them is no keyword.
-_LITERALS = re.compile(r"'(?:[^']|'')*'|\"[^\"]*\"|`[^`]*`|\[[^\]]*\]|--[^\n]*|/\*.*?\*/", re.DOTALL)
+_LITERALS = re.compile(r"'[^']*'|\"[^\"]*\"|`[^`'\"]*`|\[[^\]'\"`/-]*\]|--[^\n]*|/\*.*?\*/", re.DOTALL)
 # Where engines differ in where a literal or a comment ends: backslashes, dollar quotes, MySQL's comments
-# that are executed, nested comments, ``#`` and ``--`` comments, PostgreSQL's subscripts.
+# that are executed, nested comments, ``#`` and ``--`` comments.
 _AMBIGUOUS = re.compile(
-    r"\\|\$\w*\$|#|/\*M?!|/\*(?:(?!\*/).)*/\*|--(?!\s|$)|\[[^\]]*['\"`/-]|`[^`]*['\"]",
-    re.DOTALL | re.IGNORECASE,
+    r"\\|\$\w*\$|#|/\*M?!|/\*(?:(?!\*/).)*/\*|--(?!\s|$)", re.DOTALL | re.IGNORECASE
 )
 # A number may touch the keyword after it: 1e5INTO is two words to some engines.
 _WORDS = re.compile(r"\d[\d.]*(?:e[+-]?\d+)?|([^\W\d]\w*)")
@@ -224,7 +223,9 @@ def only_reads(sql: str) -> bool:
     A function that it calls may still write; a read-only session on the server is what stops that.
     """
     # What one engine takes for a string may be a statement on another: then nothing is taken out.
-    text = sql if _AMBIGUOUS.search(sql) else _LITERALS.sub(" ", sql)
+    text = _LITERALS.sub(" ", sql)
+    if _AMBIGUOUS.search(sql) or any(quote in text for quote in "'\"`["):
+        text = sql
     statements = [list(filter(None, _WORDS.findall(part))) for part in text.lower().split(";")]
     statements = [words for words in statements if words]
     return bool(statements) and all(

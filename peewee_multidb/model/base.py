@@ -25,7 +25,7 @@ from .queries import (
     RoutedSelect,
     RoutedUpdate,
 )
-from .rows import RowHome, at_home
+from .rows import RowHome, at_home, refuse_strangers, row_home
 from .stock import stock
 
 __all__ = ["Model", "RoutedBase", "current_db", "database_of", "use_shard"]
@@ -142,13 +142,20 @@ class Model(AsyncMethods, stock.Model, metaclass=RoutedBase):  # type: ignore[mi
     # Rows
 
     def save(self, force_insert: bool = False, only: Any = None) -> Any:
-        """Save the row where it lives; a new row where the model resolves to now."""
+        """Save the row where it lives; a new row where the model resolves to now.
+
+        Raises:
+            CrossDatabaseQuery: a foreign key holds a row of another database, although both models live
+                side by side: its key may belong to somebody else here.
+        """
         meta: Any = self._meta
         home: Home = meta.home
         around = scope.current()
         node = self.__dict__.get("_home")
         if around is None and home.plain and (node is None or node is meta.settled):
             # The common case: no scope has a say, and the row lives at home.
+            if self.__rel__:
+                refuse_strangers(self, home.name)
             saved = super().save(force_insert, only)
             self._home = meta.settled
             return saved
@@ -156,6 +163,8 @@ class Model(AsyncMethods, stock.Model, metaclass=RoutedBase):  # type: ignore[mi
             routing.refuse_write(home, around, routing.live(home, routing.decide(home, around)), "save()")
         if node is None:
             node = _new_home(type(self), self.__data__, around)
+        if self.__rel__:
+            refuse_strangers(self, row_home(node).target)
         scope.switch(node)
         try:
             saved = super().save(force_insert, only)
@@ -296,6 +305,8 @@ def _new_home(model: Any, values: dict[str, Any], around: Scope | None) -> Scope
     home: Home = model._meta.home
     insert = model.insert(**values) if home.rule is not None else None
     target = routing.decide(home, around, query=insert)
+    if not isinstance(target, str):
+        target = home.registry.name_of(target) or target
     if around is None and target == home.name:
         return model._meta.settled  # type: ignore[no-any-return]
     return Scope(RowHome(target, home), around)

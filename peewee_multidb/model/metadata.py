@@ -213,7 +213,7 @@ def own_options(meta: Any, bases: tuple[type, ...], name: str) -> dict[str, Any]
             given = {**{k: v for k, v in vars(base).items() if k in OPTIONS}, **given}
     for key in given:
         if key in _TAKEN:
-            raise ConfigurationError(f"{name}.Meta.{key}: the name is taken by peewee_multidb; choose another.")
+            raise ConfigurationError(f"{name}.Meta.{key} is a name that peewee_multidb uses; choose another.")
         if key in LATER:
             raise ConfigurationError(f"{name}.Meta.{key} is not supported by this version.")
         if key not in OPTIONS and key.startswith(("db_", "shard")) and key != "db_table":

@@ -12,11 +12,21 @@ from contextlib import contextmanager
 from typing import Any
 
 from .. import routing, scope
+from ..errors import CrossDatabaseQuery
 from ..home import Home
 from ..scope import Scope, Target
 from .stock import Mixin, stock
 
-__all__ = ["HomedModelCursor", "HomedObjectCursor", "RowHome", "at_home", "home_node", "routed_accessor"]
+__all__ = [
+    "HomedModelCursor",
+    "HomedObjectCursor",
+    "RowHome",
+    "at_home",
+    "home_node",
+    "refuse_strangers",
+    "routed_accessor",
+    "row_home",
+]
 
 
 class RowHome:
@@ -92,6 +102,37 @@ def at_home(instance: Any) -> Iterator[None]:
         yield
     finally:
         scope.switch(outside)
+
+
+def refuse_strangers(row: Any, target: Any) -> None:
+    """Raise if a foreign key of a row holds a row of the same household from another database.
+
+    Args:
+        row: the row that is about to be saved.
+        target: where it is saved.
+
+    Raises:
+        CrossDatabaseQuery: it does.
+    """
+    meta = row._meta
+    for field in meta.refs:
+        other = row.__rel__.get(field.name)
+        node = None if other is None else other.__dict__.get("_home")
+        if node is None or node.entry.target == target or not meta.home.shares(node.entry.home):
+            continue
+        here = routing.describe(meta.home, target)
+        there = routing.describe(node.entry.home, node.entry.target)
+        raise CrossDatabaseQuery(
+            f"{type(row).__name__}.{field.name} is a {type(other).__name__} from {there}, but the row is "
+            f"saved to {here}, where the same key may be another row. Load it from {here}, or copy_to() it "
+            f"there, or assign the key alone ({field.object_id_name}=...) if that is what you mean."
+        )
+
+
+def row_home(node: Scope) -> RowHome:
+    """Return the entry of a row's node."""
+    entry: Any = node.entry
+    return entry  # type: ignore[no-any-return]
 
 
 class HomedObjectCursor(stock.ModelObjectCursorWrapper):  # type: ignore[misc]

@@ -145,7 +145,7 @@ def cross_database(root: Home, here: Any, home: Home, there: Any) -> CrossDataba
 
 
 def _is(home: Home, target: Any, database: Any) -> bool:
-    """Whether the database that the model was sent to is this one; another registry's name is not its name."""
+    """Whether a model was sent to this database; another registry's name for it is not its name."""
     if isinstance(target, str):
         return home.registry.name_of(database) == target
     return target is database or (isinstance(target, peewee.Proxy) and target.obj is database)
