@@ -376,7 +376,7 @@ class RoutedInsert(_Write, stock.ModelInsert):  # type: ignore[misc]
     def _execute(self, database: Any) -> Any:
         _check_write(self, database)
         self._ran_on = database
-        if self._return_cursor:
+        if self._says_returning():
             return stock.Insert._execute(self, database)
         returning, row_type = self._returning, self._row_type
         self._returning = None
@@ -386,12 +386,16 @@ class RoutedInsert(_Write, stock.ModelInsert):  # type: ignore[misc]
             # Peewee adds the primary key for engines with RETURNING; the next run may be on another.
             self._returning, self._row_type = returning, row_type
 
+    def _says_returning(self) -> bool:
+        """Whether the user called returning(), with or without columns."""
+        return bool(self._return_cursor) or self._returning == ()
+
     def apply_returning(self, ctx: Any) -> Any:
         # Running, the engine is known already; shown, the context knows it.
         database = self._ran_on
         if database is None:
             database = dialect.context_database(ctx)
-        if self._return_cursor or database is None:
+        if database is None or self._says_returning():
             return super().apply_returning(ctx)
         if not database.returning_clause:
             return ctx
