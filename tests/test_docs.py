@@ -91,7 +91,7 @@ def test_a_block_without_a_check_cannot_be_read_at_all(tmp_path: Path) -> None:
 
 
 def _documented() -> set[str]:
-    return set(re.findall(r"^\.\. auto\w+:: ([\w.]+)", REFERENCE, re.MULTILINE))
+    return set(re.findall(r"^\.\. (?:auto\w+|py:data):: ([\w.]+)", REFERENCE, re.MULTILINE))
 
 
 @pytest.mark.parametrize("name", sorted(set(peewee_multidb.__all__) - {"__version__"}))
