@@ -62,9 +62,11 @@ def test_the_key_alone_a_row_of_the_same_database_and_a_row_from_elsewhere_are_a
         stranger = user.create(name="Ada")
         beside = tweet.create(user=stranger)
     assert database_of(beside) == "north"
-    assert tweet.create(user=stranger.id).user_id == stranger.id
     assert order.create(user=stranger).user_id == stranger.id
-    assert database_of(stranger.copy_to("default")) == "default"
+    copied = stranger.copy_to("default")
+    assert database_of(copied) == "default"
+    assert tweet.create(user=copied).user == copied
+    assert tweet.create(user=stranger.id).user_id == stranger.id
 
 
 def test_tenants_without_a_home_cannot_refer_to_one_another(tmp_path):
