@@ -154,6 +154,8 @@ def test_a_rename_of_the_models_own_name_is_a_scope_that_applies_to_it(world: Wo
     with use_db("b"), use_db(default="archive"):
         assert current_db(world.Plain) == "archive"
         assert current_db(world.InA) == "b"
+    with use_db("c", world.Pinned), use_db(a="archive"):
+        assert current_db(world.Pinned) == "archive"
 
 
 def test_a_name_and_a_rename_in_one_scope(world: World) -> None:
@@ -260,6 +262,17 @@ def test_rule_4_crossing_scopes_each_take_out_their_own(world: World) -> None:
     assert current_db(world.Plain) == "c"
     third.__exit__(None, None, None)
     assert current_db(world.Plain) == "default"
+
+
+def test_rule_4_the_scopes_above_one_that_is_left_keep_their_order(world: World) -> None:
+    first, second, third = use_db("a"), use_db("b"), use_db("c")
+    for scope in (first, second, third):
+        scope.__enter__()
+    first.__exit__(None, None, None)
+    assert current_db(world.Plain) == "c"
+    third.__exit__(None, None, None)
+    assert current_db(world.Plain) == "b"
+    second.__exit__(None, None, None)
 
 
 def test_rule_4_leaving_twice_or_without_entering_does_nothing(world: World) -> None:
