@@ -407,7 +407,13 @@ class RoutedInsert(_Write, stock.ModelInsert):  # type: ignore[misc]
 
     def _default_values(self, ctx: Any) -> Any:
         database = dialect.context_database(ctx)
-        return ctx.literal("DEFAULT VALUES") if database is None else database.default_values_insert(ctx)
+        if database is None:
+            # Shown in no context in particular: as the engine that it would run on says it.
+            try:
+                database = self._database
+            except MultiDBError:
+                return ctx.literal("DEFAULT VALUES")
+        return super()._default_values(ctx) if database is None else database.default_values_insert(ctx)
 
 
 class RoutedManyToMany(_Read, stock.ManyToManyQuery):  # type: ignore[misc]
