@@ -67,7 +67,9 @@ def prefetch(query: Any, *subqueries: Any, prefetch_type: int = PREFETCH_TYPE.WH
         subquery, target = item if isinstance(item, tuple) else (item, None)
         if stock.is_model(subquery) or isinstance(subquery, peewee.ModelAlias):
             subquery = subquery.select()
-        if not subquery._is_decided():
+            # Built here and not by the caller, whose scope of the moment says nothing about these rows.
+            subquery._scope = None
+        if hasattr(subquery, "_is_decided") and not subquery._is_decided():
             subquery = _following(subquery, query.model._meta, here, around)
         queries.append((subquery, target) if target is not None else subquery)
         databases.append(subquery._database)
@@ -96,19 +98,27 @@ def _prefetch_apart(queries: list[Any], related: list[PrefetchQuery], databases:
         parents = rows[_parent_of(related, index)]
         # Peewee's flag is seen from the parent's side: the foreign key is on the parent.
         key_on_parent = relation.is_backref
-        children: dict[Any, Any] = {}
+        found: list[Any] = []
         pieces = _pieces(parents, databases[index], len(relation.fields))
         _refuse_limit(queries[index], len(pieces))
         for piece in pieces:
             wanted = _wanted(queries[index].model, relation.fields, key_on_parent, piece)
             if wanted is not None:
-                for child in queries[index].where(wanted):
-                    children[child._pk if child._meta.primary_key is not False else id(child)] = child
-        found = list(children.values())
+                found.extend(queries[index].where(wanted))
+        if len(pieces) > 1 and len(relation.fields) > 1:
+            # One row may belong to parents of several pieces, by one foreign key each.
+            found = list({_identity(child): child for child in found}.values())
         for field in relation.fields:
             stock._bucket(_plain(field), not key_on_parent, found, parents)
         rows.append(found)
     return rows[0]
+
+
+def _identity(row: Any) -> Any:
+    """Return the row's key, or what is unique while the row exists if its key was not selected."""
+    key = row._pk
+    known = key is not None and not (isinstance(key, tuple) and None in key)
+    return key if known else id(row)
 
 
 def _parent_of(related: list[PrefetchQuery], index: int) -> int:
