@@ -114,12 +114,13 @@ class RoutedSchema(stock.SchemaManager):  # type: ignore[misc]
 
     def _create_table(self, safe: bool = True, **options: Any) -> Any:
         meta = self.model._meta
-        apart = [field for field in meta.refs if not has_constraint(field)]
+        # By name: a field compared with another makes an expression, which is always true.
+        apart = {field.name for field in meta.refs if not has_constraint(field)}
         if not apart:
             return super()._create_table(safe, **options)
         # Peewee makes no constraint for a deferred foreign key; a copy of the field says it is one.
         view = copy.copy(meta)
-        view.sorted_fields = [_unconstrained(f) if f in apart else f for f in meta.sorted_fields]
+        view.sorted_fields = [_unconstrained(f) if f.name in apart else f for f in meta.sorted_fields]
         manager = copy.copy(self)
         manager.model = _TableView(view)
         return super(RoutedSchema, manager)._create_table(safe, **options)
