@@ -117,7 +117,9 @@ class Databases(Mapping[str, peewee.Database]):
         added = self._checked(settings_from({name: {key: url_or_database, **options}}))
         with self._lock:
             if name in self.entries:
-                raise ConfigurationError(f"Database {name!r} is configured already; remove({name!r}) it first.")
+                raise ConfigurationError(
+                    f"Database {name!r} is configured already; remove({name!r}) it first."
+                )
             check_memory(entry.settings for entry in (*self.entries.values(), *added.values()))
             self.entries = {**self.entries, **added}
 
