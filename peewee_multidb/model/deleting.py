@@ -31,14 +31,18 @@ def delete_dependents(row: Any, delete_nullable: bool) -> bool:
 
 
 def _database(model: Any) -> Any:
-    home = model._meta.home
+    home = getattr(model._meta, "home", None)
+    if home is None:
+        # A plain Peewee model may refer to one of ours.
+        return model._meta.database
     return routing.live(home, routing.decide(home, scope.current()))
 
 
 def _delete(fk: Any, keys: list[Any], delete_nullable: bool, seen: set[Any]) -> None:
     model = fk.model
-    keys = [key for key in keys if key is not None and (fk, key) not in seen]
-    seen.update((fk, key) for key in keys)
+    # By identity: fields of two models of one name have one hash, and comparing them is always true.
+    keys = [key for key in keys if key is not None and (id(fk), key) not in seen]
+    seen.update((id(fk), key) for key in keys)
     size = max(1, drivers.traits_of(_database(model)).max_params // 2)
     for start in range(0, len(keys), size):
         mine = fk << keys[start : start + size]

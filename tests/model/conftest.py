@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from peewee_multidb import Databases, Model
+from peewee_multidb import Databases, Model, drivers
 
 #: The databases of the `engines` registry: one model set, three dialects.
 ENGINES = ("lite", "pg", "maria")
@@ -61,6 +61,20 @@ def sent_to(registry: Databases) -> Iterator[Sent]:
     finally:
         for database, hook in hooks:
             database.query_hooks.remove(hook)
+
+
+def numbered(database: Any, table: str, column: str, count: int) -> None:
+    """Fill a table with one row for each number from 1."""
+    engine = drivers.traits_of(database).engine
+    recursive = f"WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c LIMIT {count})"
+    source = {
+        "sqlite": f"({recursive} SELECT n FROM c)",
+        "postgresql": f"generate_series(1, {count})",
+        "mysql": f"seq_1_to_{count}",
+    }[engine]
+    value = {"sqlite": "n", "postgresql": "numbers.n", "mysql": "seq"}[engine]
+    alias = {"sqlite": "numbers", "postgresql": "numbers(n)", "mysql": "numbers"}[engine]
+    database.execute_sql(f"INSERT INTO {table} ({column}) SELECT {value} FROM {source} AS {alias}")
 
 
 @pytest.fixture

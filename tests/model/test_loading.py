@@ -10,7 +10,7 @@ import pytest
 from peewee import PREFETCH_TYPE, CharField, ForeignKeyField, IntegerField, Load, ManyToManyField
 
 from peewee_multidb import Databases, ScatterNotSupported, database_of, drivers, use_db
-from tests.model.conftest import LITES, base_model, sent_to
+from tests.model.conftest import LITES, base_model, numbered, sent_to
 
 LAYOUTS = {
     "one database": ("default", "default", "default"),
@@ -268,20 +268,6 @@ def test_a_child_query_that_says_where_goes_there(lites: Databases) -> None:
     for trees in (query.prefetch(branches), list(related)):
         assert [[b.name for b in t.branches] for t in trees] == [["elsewhere"], [], []]
         assert database_of(trees[0].branches[0]) == "other"
-
-
-def numbered(database: Any, table: str, column: str, count: int) -> None:
-    """Fill a table with one row for each number from 1."""
-    engine = drivers.traits_of(database).engine
-    recursive = f"WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c LIMIT {count})"
-    source = {
-        "sqlite": f"({recursive} SELECT n FROM c)",
-        "postgresql": f"generate_series(1, {count})",
-        "mysql": f"seq_1_to_{count}",
-    }[engine]
-    value = {"sqlite": "n", "postgresql": "numbers.n", "mysql": "seq"}[engine]
-    alias = {"sqlite": "numbers", "postgresql": "numbers(n)", "mysql": "numbers"}[engine]
-    database.execute_sql(f"INSERT INTO {table} ({column}) SELECT {value} FROM {source} AS {alias}")
 
 
 @pytest.mark.parametrize("engine", ("lite2", "pg", "maria"))
