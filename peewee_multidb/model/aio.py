@@ -53,6 +53,7 @@ class AsyncMethods:
     """
 
     _meta: Any
+    _home: Any
 
     @classmethod
     async def acreate(cls, **query: Any) -> Any:
@@ -135,7 +136,7 @@ class AsyncMethods:
         return await run(found.rel_model, database, getattr, self, found.name)
 
     async def _arun(self, method: str, *args: Any) -> Any:
-        if "_home" in self.__dict__:
+        if self._home is not None:
             with at_home(self):
                 database = _now(type(self))
         else:

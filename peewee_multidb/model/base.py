@@ -81,6 +81,9 @@ class Model(AsyncMethods, stock.Model, metaclass=RoutedBase):  # type: ignore[mi
     * ``shards``: every name that a sharding function can return.
     """
 
+    #: Where the row was loaded from or saved to: a node that keeps its database. None for a new row.
+    _home: Scope | None = None
+
     # Queries
 
     @classmethod
@@ -151,7 +154,7 @@ class Model(AsyncMethods, stock.Model, metaclass=RoutedBase):  # type: ignore[mi
         meta: Any = self._meta
         home: Home = meta.home
         around = scope.current()
-        node = self.__dict__.get("_home")
+        node = self._home
         if around is None and home.plain and (node is None or node is meta.settled):
             # The common case: no scope has a say, and the row lives at home.
             if self.__rel__:
@@ -348,7 +351,7 @@ def current_db(model: Any) -> str | None:
 
 def database_of(instance: Any) -> str | None:
     """Return the name of the database that a row was loaded from or saved to, or None."""
-    node = getattr(instance, "__dict__", {}).get("_home")
+    node = None if isinstance(instance, type) else getattr(instance, "_home", None)
     if node is None:
         return None
     target = node.entry.target

@@ -77,12 +77,13 @@ class RoutedMetadata(stock.Metadata):  # type: ignore[misc]
 
     @property
     def database(self) -> Any:
+        if self._is_binding_field:
+            # A field that asks while the model is being made; the registry may know nothing yet.
+            return None
         home = self.home
         around = scope.current()
         if around is None and home.plain:
             return self.handle
-        if self._is_binding_field:
-            return None
         if compiling() is not None:
             return self.handle
         try:

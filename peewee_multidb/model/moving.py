@@ -14,7 +14,7 @@ __all__ = ["copy_to", "move_to"]
 
 def copy_to(row: Any, name: str) -> Any:
     """Insert a copy of the row into the database of that name and return the copy."""
-    node = row.__dict__.get("_home")
+    node = row._home
     if node is not None and node.entry.target == name:
         raise ConfigurationError(f"{row!r} lives in {name!r} already; copy_to() takes another database.")
     home: Home = row._meta.home
@@ -33,7 +33,7 @@ def copy_to(row: Any, name: str) -> Any:
 
 def move_to(row: Any, name: str) -> None:
     """Move the row to the database of that name."""
-    node = row.__dict__.get("_home")
+    node = row._home
     if node is None:
         raise ConfigurationError(
             f"{row!r} was never loaded or saved, so it has no home to leave; save it inside use_db({name!r})."

@@ -92,7 +92,7 @@ def inside(node: Scope, home: Home) -> Scope:
 @contextmanager
 def at_home(instance: Any) -> Iterator[None]:
     """Do something in the scope of the row's own database; a row that has none yet is in the current one."""
-    node = instance.__dict__.get("_home")
+    node = getattr(instance, "_home", None)
     if node is None:
         yield
         return
@@ -117,7 +117,7 @@ def refuse_strangers(row: Any, target: Any) -> None:
     meta = row._meta
     for field in meta.refs:
         other = row.__rel__.get(field.name)
-        node = None if other is None else other.__dict__.get("_home")
+        node = getattr(other, "_home", None)
         if node is None or node.entry.target == target or not meta.home.shares(node.entry.home):
             continue
         here = routing.describe(meta.home, target)
@@ -182,7 +182,7 @@ class _ForeignKeyMixin(Mixin):  # type: ignore[misc]
 
     def get_rel_instance(self, instance: Any) -> Any:
         load: Any = super().get_rel_instance
-        if self.name in instance.__rel__ or "_home" not in instance.__dict__:
+        if self.name in instance.__rel__ or instance._home is None:
             return load(instance)
         with at_home(instance):
             return load(instance)
@@ -193,7 +193,7 @@ class _InstanceQueryMixin(Mixin):  # type: ignore[misc]
 
     def __get__(self, instance: Any, instance_type: Any = None) -> Any:
         get: Any = super().__get__
-        if instance is None or "_home" not in instance.__dict__:
+        if instance is None or getattr(instance, "_home", None) is None:
             return get(instance, instance_type)
         with at_home(instance):
             return get(instance, instance_type)
