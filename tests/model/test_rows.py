@@ -246,11 +246,12 @@ def test_a_save_with_force_insert_stays_at_the_rows_home() -> None:
     assert titles("third") == ["book of third"]
 
 
-def test_a_row_of_another_database_may_be_assigned_and_only_its_key_counts() -> None:
+def test_a_row_of_another_database_is_refused_where_its_key_would_be_another_row() -> None:
     author = Author.select().using("third").where(Author.name == "third").get()
     book = Book.select().using("other").get()
     book.author = author
-    book.save()
+    with pytest.raises(CrossDatabaseQuery, match="another row"):
+        book.save()
     assert database_of(author) == "third"
     assert Book.select().using("other").get().author.name == "other"
 
