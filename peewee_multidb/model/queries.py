@@ -376,7 +376,8 @@ class RoutedInsert(_Write, stock.ModelInsert):  # type: ignore[misc]
     def _execute(self, database: Any) -> Any:
         _check_write(self, database)
         self._ran_on = database
-        if self._says_returning():
+        if self._return_cursor or self._returning == ():
+            # The user called returning(), with or without columns.
             return stock.Insert._execute(self, database)
         returning, row_type = self._returning, self._row_type
         self._returning = None
@@ -386,16 +387,12 @@ class RoutedInsert(_Write, stock.ModelInsert):  # type: ignore[misc]
             # Peewee adds the primary key for engines with RETURNING; the next run may be on another.
             self._returning, self._row_type = returning, row_type
 
-    def _says_returning(self) -> bool:
-        """Whether the user called returning(), with or without columns."""
-        return bool(self._return_cursor) or self._returning == ()
-
     def apply_returning(self, ctx: Any) -> Any:
         # Running, the engine is known already; shown, the context knows it.
         database = self._ran_on
         if database is None:
             database = dialect.context_database(ctx)
-        if database is None or self._says_returning():
+        if database is None or self._return_cursor or self._returning == ():
             return super().apply_returning(ctx)
         if not database.returning_clause:
             return ctx

@@ -12,7 +12,15 @@ import peewee
 import pytest
 from peewee import CharField, ForeignKeyField, IntegerField, ManyToManyField
 
-from peewee_multidb import Databases, Model, ReadOnlyDatabase, database_of, use_db, use_replica
+from peewee_multidb import (
+    CrossDatabaseQuery,
+    Databases,
+    Model,
+    ReadOnlyDatabase,
+    database_of,
+    use_db,
+    use_replica,
+)
 from tests.model.conftest import sent_to
 
 NAMES = ("default", "other", "third")
