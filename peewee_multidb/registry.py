@@ -192,6 +192,8 @@ class Databases(Mapping[str, peewee.Database]):
     def entry_of(self, database: peewee.Database) -> Entry | None:
         """Return the entry that a Database object belongs to, or None."""
         entry = self.entry_by_id.get(id(database))
+        if entry is None and isinstance(database, peewee.Proxy):
+            return None if database.obj is None else self.entry_of(database.obj)
         if entry is None:
             # A Database object that the user made and registered may be used before it is looked up.
             for name, candidate in self.entries.items():

@@ -10,7 +10,7 @@ from peewee import ForeignKeyField, ManyToManyField
 from ..errors import ConfigurationError, nearest
 from ..home import Home
 from .base import Model, RoutedBase
-from .metadata import OPTIONS, combined, combined_schema
+from .metadata import OPTIONS, combined, combined_schema, home_of
 from .rows import foreign_key_accessor, instance_query_accessor
 from .stock import stock
 
@@ -45,10 +45,15 @@ def adopt(model: Any, **meta: Any) -> Any:
         if key not in OPTIONS:
             raise ConfigurationError(f"adopt({model.__name__}, {key}=...): {nearest(key, OPTIONS)}.")
     family = _family(model)
-    for one in family:
+    between = _through_models(family)
+    for one in (*family, *between):
+        # Whatever is wrong with the options is said before anything is changed.
+        home_of(one, meta)
+    for one in (*family, *between):
         _adopt_metadata(one, meta)
-    _adopt_class(model)
-    for one in family:
+    for one in (model, *between):
+        _adopt_class(one)
+    for one in (*family, *between):
         _adopt_fields(one)
     return model
 
@@ -57,6 +62,18 @@ def _family(model: Any) -> list[Any]:
     found = [model]
     for one in found:
         found += [sub for sub in one.__subclasses__() if sub not in found]
+    return found
+
+
+def _through_models(family: list[Any]) -> list[Any]:
+    """Return the models that Peewee made between the ends of the family's many-to-many fields."""
+    found = []
+    for one in family:
+        for field in one._meta.manytomany.values():
+            through = field.through_model
+            # They derive from Peewee's own Model; one that the user wrote is the user's to adopt.
+            if not field._is_backref and through.__module__ == peewee.__name__ and through not in found:
+                found.append(through)
     return found
 
 
@@ -83,13 +100,16 @@ def _adopt_class(model: Any) -> None:
     bases = [Model if base is peewee.Model else base for base in model.__bases__]
     if Model not in bases:
         bases.append(Model)
-    metaclass = type(model)
-    if not issubclass(metaclass, RoutedBase):
-        # A user's metaclass keeps its say; ours comes first, as it would in a class statement.
-        is_stock = metaclass is peewee.ModelBase
-        mixed = RoutedBase if is_stock else type("RoutedBase", (RoutedBase, metaclass), {})
-        for one in _family(model):
-            one.__class__ = mixed
+    # A user's metaclasses keep their say; ours comes first, as it would in a class statement.
+    base: type = RoutedBase
+    mixed: dict[type, type] = {peewee.ModelBase: RoutedBase}
+    for one in _family(model):
+        metaclass = type(one)
+        if metaclass not in mixed:
+            mixed[metaclass] = type("RoutedBase", (base, metaclass), {})
+        if one is model:
+            base = mixed[metaclass]
+        one.__class__ = mixed[metaclass]
     model.__bases__ = tuple(bases)
 
 

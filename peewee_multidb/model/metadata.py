@@ -25,7 +25,7 @@ from .rows import RowHome, foreign_key_accessor, instance_query_accessor
 from .stock import stock
 from .tables import RoutedTable
 
-__all__ = ["OPTIONS", "RoutedMetadata", "combined"]
+__all__ = ["OPTIONS", "RoutedMetadata", "combined", "combined_schema", "home_of", "own_options"]
 
 #: The Meta options that this package adds, with what they mean when absent.
 OPTIONS: dict[str, Any] = {
@@ -67,7 +67,7 @@ class RoutedMetadata(stock.Metadata):  # type: ignore[misc]
         self.model = model
         self.given = given
         self.handle = ModelDatabase(self)
-        self.home = _home_of(model, given)
+        self.home = home_of(model, given)
         borrowed = _own_descriptor(type(self))
         if borrowed is not None:
             self.home = BorrowedHome(
@@ -230,7 +230,12 @@ def own_options(meta: Any, bases: tuple[type, ...], name: str) -> dict[str, Any]
     return {key: value for key, value in given.items() if key in OPTIONS or key == "database"}
 
 
-def _home_of(model: Any, given: dict[str, Any]) -> Home:
+def home_of(model: Any, given: dict[str, Any]) -> Home:
+    """Return what the options of ours say about where a model lives.
+
+    Raises:
+        ConfigurationError: they make no sense.
+    """
     registry = given.get("registry")
     if registry is None:
         registry = databases
