@@ -96,7 +96,8 @@ class Model(AsyncMethods, stock.Model, metaclass=RoutedBase):  # type: ignore[mi
         if plain is None:
             plain = meta.prepare(RoutedSelect(cls, meta.sorted_fields, is_default=True))
         query = plain.clone()
-        query._capture()
+        if scope.current() is not None:
+            query._capture()
         return query
 
     @classmethod
@@ -112,9 +113,9 @@ class Model(AsyncMethods, stock.Model, metaclass=RoutedBase):  # type: ignore[mi
         plain = meta.plain_insert
         if plain is None:
             plain = meta.prepare(RoutedInsert(cls, {}))
-        query = plain.clone()
-        query._insert = data
-        query._capture()
+        query = plain.with_rows(data)
+        if scope.current() is not None:
+            query._capture()
         return query
 
     @classmethod

@@ -21,7 +21,7 @@ from .aio import run
 from .handle import ModelDatabase
 from .rows import HomedModelCursor, HomedObjectCursor, at_home, home_node
 from .stock import Mixin, stock
-from .tables import FRAME, SHOWN, check_nested, check_source
+from .tables import FRAME, SHOWN, check_nested, check_source, refuse_plain
 
 __all__ = [
     "RoutedAlias",
@@ -54,6 +54,7 @@ class RoutedQuery(Mixin):  # type: ignore[misc]
     _scope: Scope | None = None
     _ran_on: Any = None
     _guarded = True
+    _joins: Any = None
     _cursor_wrapper: Any
     _returning: Any
     _row_type: Any
@@ -146,6 +147,9 @@ class RoutedQuery(Mixin):  # type: ignore[misc]
             check_nested(ctx, self, outer)
             if self._is_decided():
                 settings[FRAME] = self
+        if self._joins:
+            for joins in self._joins.values():
+                refuse_plain(ctx, self, *(join[0] for join in joins))
         try:
             return super().__sql__(ctx)
         finally:
@@ -322,6 +326,10 @@ class RoutedCompound(_Read, stock.ModelCompoundSelectQuery):  # type: ignore[mis
         if isinstance(lhs, RoutedQuery) and lhs._is_decided():
             self._bound, self._scope = lhs._bound, lhs._scope
 
+    def __sql__(self, ctx: Any) -> Any:
+        refuse_plain(ctx, self, getattr(self.lhs, "model", None), getattr(self.rhs, "model", None))
+        return super().__sql__(ctx)
+
     def _get_model_cursor_wrapper(self, cursor: Any) -> Any:
         # The left side says what the rows look like; where they are from, only the whole knows.
         left = self.lhs.clone()
@@ -373,6 +381,19 @@ class RoutedDelete(_Write, stock.ModelDelete):  # type: ignore[misc]
 class RoutedInsert(_Write, stock.ModelInsert):  # type: ignore[misc]
     """An INSERT; whether it says RETURNING is for the engine that it is compiled for."""
 
+    def with_rows(self, rows: Any) -> Any:
+        """Return a copy that inserts these rows."""
+        copy = RoutedInsert.__new__(RoutedInsert)
+        copy.__dict__ = {**self.__dict__, "_insert": rows}
+        return copy
+
+    def __sql__(self, ctx: Any) -> Any:
+        if ctx._sql:
+            return super().__sql__(ctx)
+        # A statement of its own: nothing is compiled after it whose frame would have to be restored.
+        ctx.state.settings[FRAME] = self if self._guarded else SHOWN
+        return stock.Insert.__sql__(self, ctx)
+
     def _execute(self, database: Any) -> Any:
         _check_write(self, database)
         self._ran_on = database
@@ -401,6 +422,10 @@ class RoutedInsert(_Write, stock.ModelInsert):  # type: ignore[misc]
             with ctx.scope_source():
                 ctx.literal(" RETURNING ").sql(peewee.CommaNodeList(keys))
         return ctx
+
+    def _query_insert(self, ctx: Any) -> Any:
+        refuse_plain(ctx, self, getattr(self._insert, "model", None))
+        return super()._query_insert(ctx)
 
     def _default_values(self, ctx: Any) -> Any:
         database = dialect.context_database(ctx)

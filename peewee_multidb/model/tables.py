@@ -17,7 +17,7 @@ from ..home import Home
 from .dialect import context_database
 from .stock import stock
 
-__all__ = ["FRAME", "SHOWN", "RoutedTable", "check_nested", "check_source", "cross_database"]
+__all__ = ["FRAME", "SHOWN", "RoutedTable", "check_nested", "check_source", "cross_database", "refuse_plain"]
 
 #: Key of the settings of a SQL context: the query that is being compiled around what comes next.
 FRAME = "multidb_frame"
@@ -130,6 +130,35 @@ def check_nested(ctx: Any, query: Any, frame: Any | None) -> None:
         there = routing.follow(home, frame._around(), frame.model._meta.home, frame._told(), query)
     if not _is(home, there, database):
         raise cross_database(home, here, home, there)
+
+
+def refuse_plain(ctx: Any, query: Any, *sources: Any) -> None:
+    """Raise if a statement reaches a plain Peewee model that is bound to another database.
+
+    Such a model does not come by the guard, so this is asked where one can be put beside ours: in joins,
+    compound queries and INSERT from a query. In a subquery of a WHERE clause nobody asks.
+
+    Raises:
+        CrossDatabaseQuery: it does.
+    """
+    database = context_database(ctx)
+    if database is None or not query._guarded:
+        return
+    for source in sources:
+        model = getattr(source, "model", source)
+        meta = getattr(model, "_meta", None)
+        if not isinstance(meta, peewee.Metadata) or getattr(meta, "home", None) is not None:
+            continue
+        there: Any = meta.database
+        if isinstance(there, peewee.Proxy):
+            there = there.obj
+        if there is not None and there is not database:
+            root: Home = query.model._meta.home
+            raise CrossDatabaseQuery(
+                f"A query on {root.model.__name__} runs on {routing.describe(root, database)}, but "
+                f"{model.__name__}, a plain Peewee model, is bound to {routing.describe(root, there)}. "
+                "Fetch the keys first and use .in_(list), or adopt() the model."
+            )
 
 
 def cross_database(root: Home, here: Any, home: Home, there: Any) -> CrossDatabaseQuery:
