@@ -13,6 +13,7 @@ import pytest
 
 from peewee_multidb import (
     ConfigurationError,
+    CrossDatabaseQuery,
     DatabaseNotAllowed,
     Databases,
     MissingShardKey,
@@ -84,6 +85,26 @@ def test_rule_1_bind_takes_a_database_object(world: World) -> None:
         query.bind(world.registry["c"])
         assert query.get().label == "c"
         assert database_of(query.get()) == "c"
+
+
+def test_rule_1_a_row_stays_where_it_is_whatever_its_databases_name_is_re_pointed_to(world: World) -> None:
+    world.create_tables(world.InA)
+    row = world.InA.get()
+    with use_db(a="b"):
+        assert world.InA.get().label == "b"
+        assert row.refresh().label == "a"
+
+
+def test_rule_1_what_using_says_goes_for_every_model_of_the_query_but_a_pinned_one(world: World) -> None:
+    world.create_tables()
+
+    def joined(model: Any) -> Any:
+        return world.Plain.select().join(model, on=(world.Plain.id == model.id)).using("b")
+
+    assert joined(world.InA).get().label == "b"
+    assert joined(world.Listed).get().label == "b"
+    with pytest.raises(CrossDatabaseQuery, match="Plain runs on 'b', but Pinned lives in 'a'"):
+        joined(world.Pinned).get()
 
 
 def test_using_makes_a_new_query_and_leaves_the_old_one(world: World) -> None:
