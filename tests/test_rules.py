@@ -120,7 +120,8 @@ def test_rule_02_what_db_name_allows() -> None:
         assert [current_db(m) for m in (Listed, Homeless, Pinned)] == ["us", "us", "erp"]
     with use_db("default"), pytest.raises(DatabaseNotAllowed):
         Listed.create()
-    pytest.raises(NoDatabaseSelected, Homeless.create)
+    with pytest.raises(NoDatabaseSelected):
+        Homeless.create()
     with use_db(erp="us"):
         Pinned.create()
     with use_db("eu", Pinned):
@@ -149,7 +150,6 @@ def test_rule_04_scopes_belong_to_one_thread_or_task_and_restore_exactly() -> No
         label = CharField()
 
     here = functools.partial(current_db, Note)
-    # They nest, and survive exceptions.
     with use_db("eu"):
         with pytest.raises(LookupError), use_db("us"):
             raise LookupError
@@ -335,7 +335,8 @@ def _visit() -> Any:
 def test_rule_09_writes_fail_closed() -> None:
     visit = _visit()
     for keyless in (visit.insert(seconds=3), visit.update(seconds=3), visit.delete()):
-        pytest.raises(MissingShardKey, keyless.execute)
+        with pytest.raises(MissingShardKey):
+            keyless.execute()
     for write in (visit.insert(region="us"), visit.delete().where(visit.region == "us")):
         with use_shard(visit, "eu"), pytest.raises(WrongShard):
             write.execute()
@@ -377,7 +378,6 @@ def test_rule_11_imports_before_configuration(tmp_path: Path) -> None:
         query.get()
     file = tmp_path / "late.db"
     databases.configure({"late": f"sqlite:///{file}"})
-    # Building queries and asking about them connects to nothing.
     explain_route(Early.insert(label="x"))
     assert not file.exists()
     Early.create_table()
@@ -395,6 +395,5 @@ def test_rule_12_a_plain_peewee_user_loses_nothing(label: str) -> None:
     expected = peewee_corpus.outcome(base, stock, operation)
     databases.configure({"default": "sqlite:///:memory:?foreign_keys=1"})
     assert peewee_corpus.outcome(Model, databases["default"], operation) == expected
-    # A pair that says nothing would prove nothing.
     assert expected.result is not None or expected.statements
     stock.close()
