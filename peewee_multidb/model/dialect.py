@@ -16,7 +16,15 @@ import peewee
 
 from .stock import stock
 
-__all__ = ["EngineNode", "compiling", "context_database", "reading", "reads_as_text", "rows_of"]
+__all__ = [
+    "EngineNode",
+    "columns_of",
+    "compiling",
+    "context_database",
+    "reading",
+    "reads_as_text",
+    "rows_of",
+]
 
 #: The database for which an engine's part of a statement is being written in this thread or task.
 _compiling: ContextVar[Any] = ContextVar("peewee_multidb_compiling", default=None)
@@ -57,6 +65,11 @@ class EngineNode(peewee.ColumnBase):
         self._write = write
         self._converter = converter
 
+    def unwrap(self) -> Any:
+        """Return what was written for the engine, while the columns of its result are described."""
+        written = self._write() if _compiling.get() is not None else self
+        return written.unwrap() if written is not self and isinstance(written, peewee.Node) else self
+
     def __sql__(self, ctx: Any) -> Any:
         database = context_database(ctx)
         token = _compiling.set(database)
@@ -85,6 +98,19 @@ def reads_as_text(database: Any) -> bool:
             methods.make_value_reader is stock.BaseJSONMethods.make_value_reader
         )
     return known
+
+
+def columns_of(database: Any, initialize: Callable[[], None]) -> Callable[[], None]:
+    """Return a cursor wrapper's initialize, which decides how each column is converted, for a database."""
+
+    def describe() -> None:
+        token = _compiling.set(database)
+        try:
+            initialize()
+        finally:
+            _compiling.reset(token)
+
+    return describe
 
 
 def rows_of(database: Any, process_row: Callable[[Any], Any]) -> Callable[[Any], Any]:

@@ -55,6 +55,7 @@ class RoutedQuery(Mixin):  # type: ignore[misc]
     _ran_on: Any = None
     _guarded = True
     _joins: Any = None
+    _is_default = False
     _cursor_wrapper: Any
     _returning: Any
     _row_type: Any
@@ -230,7 +231,11 @@ class RoutedQuery(Mixin):  # type: ignore[misc]
         else:
             wrapper = super()._get_cursor_wrapper(cursor)
         database = self._ran_on
-        if database is not None and not dialect.reads_as_text(database):
+        if database is None:
+            return wrapper
+        if not self._is_default and any(_is_engines(node) for node in self._returning or ()):
+            wrapper.initialize = dialect.columns_of(database, wrapper.initialize)
+        if not dialect.reads_as_text(database):
             wrapper.process_row = dialect.rows_of(database, wrapper.process_row)
         return wrapper
 
@@ -246,6 +251,10 @@ class RoutedQuery(Mixin):  # type: ignore[misc]
         else:
             wrapper.node = home_node(meta, self._database if database is None else database, around)
         return wrapper
+
+
+def _is_engines(node: Any) -> bool:
+    return isinstance(node, peewee.Node) and isinstance(node.unwrap(), dialect.EngineNode)
 
 
 def _applies(around: Scope, home: Home) -> bool:
