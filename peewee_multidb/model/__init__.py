@@ -2,6 +2,6 @@
 
 from .adoption import adopt
 from .base import Model, current_db, database_of, use_shard
-from .queries import explain_route
+from .explain import explain_route
 
 __all__ = ["Model", "adopt", "current_db", "database_of", "explain_route", "use_shard"]

@@ -16,17 +16,10 @@ from .aio import AsyncMethods
 from .ddl import ddl_targets, selected
 from .deleting import delete_dependents
 from .metadata import OPTIONS, RoutedMetadata, combined, combined_schema, own_options
-from .queries import (
-    RoutedAlias,
-    RoutedDelete,
-    RoutedInsert,
-    RoutedNoop,
-    RoutedRaw,
-    RoutedSelect,
-    RoutedUpdate,
-)
+from .queries import RoutedAlias, RoutedNoop, RoutedSelect
 from .rows import RowHome, at_home, refuse_strangers, row_home
 from .stock import stock
+from .writes import RoutedDelete, RoutedInsert, RoutedRaw, RoutedUpdate
 
 __all__ = ["Model", "RoutedBase", "current_db", "database_of", "use_shard"]
 

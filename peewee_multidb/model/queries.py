@@ -6,15 +6,13 @@ object directly. ``_database`` is the seam: every path in Peewee that runs or co
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import peewee
 
-from .. import routing, scope, transactions
+from .. import routing, scope
 from ..errors import ConfigurationError, MultiDBError, NoDatabaseSelected
 from ..home import Home
-from ..routing import Route
 from ..scope import Scope, Target
 from . import dialect, loading
 from .aio import run
@@ -26,14 +24,10 @@ from .tables import FRAME, SHOWN, check_nested, check_source, refuse_plain
 __all__ = [
     "RoutedAlias",
     "RoutedCompound",
-    "RoutedDelete",
-    "RoutedInsert",
     "RoutedManyToMany",
     "RoutedNoop",
-    "RoutedRaw",
+    "RoutedQuery",
     "RoutedSelect",
-    "RoutedUpdate",
-    "explain_route",
 ]
 
 # The state of a query that was bound to None on purpose: it has no database, as in Peewee.
@@ -354,99 +348,6 @@ class RoutedNoop(_Read, stock.NoopModelSelect):  # type: ignore[misc]
         return database.get_noop_select(ctx)
 
 
-class RoutedRaw(RoutedQuery, stock.ModelRaw):  # type: ignore[misc]
-    """SQL as it was written."""
-
-    def _get_model_cursor_wrapper(self, cursor: Any) -> Any:
-        return self._homed(cursor, [], self.model)
-
-    def _execute(self, database: Any) -> Any:
-        if not routing.only_reads(self._sql):
-            _check_write(self, database)
-        self._ran_on = database
-        return super()._execute(database)
-
-
-class _Write(RoutedQuery):
-    """Queries that change rows."""
-
-    def _get_model_cursor_wrapper(self, cursor: Any) -> Any:
-        return self._homed(cursor, [], self.model)
-
-    def _execute(self, database: Any) -> Any:
-        _check_write(self, database)
-        self._ran_on = database
-        return super()._execute(database)
-
-
-class RoutedUpdate(_Write, stock.ModelUpdate):  # type: ignore[misc]
-    """An UPDATE."""
-
-
-class RoutedDelete(_Write, stock.ModelDelete):  # type: ignore[misc]
-    """A DELETE."""
-
-
-class RoutedInsert(_Write, stock.ModelInsert):  # type: ignore[misc]
-    """An INSERT; whether it says RETURNING is for the engine that it is compiled for."""
-
-    def with_rows(self, rows: Any) -> Any:
-        """Return a copy that inserts these rows."""
-        copy = RoutedInsert.__new__(RoutedInsert)
-        copy.__dict__ = {**self.__dict__, "_insert": rows}
-        return copy
-
-    def __sql__(self, ctx: Any) -> Any:
-        if ctx._sql:
-            return super().__sql__(ctx)
-        # A statement of its own: nothing is compiled after it whose frame would have to be restored.
-        ctx.state.settings[FRAME] = self if self._guarded else SHOWN
-        return stock.Insert.__sql__(self, ctx)
-
-    def _execute(self, database: Any) -> Any:
-        _check_write(self, database)
-        self._ran_on = database
-        if self._return_cursor or self._returning == ():
-            # The user called returning(), with or without columns.
-            return stock.Insert._execute(self, database)
-        returning, row_type = self._returning, self._row_type
-        self._returning = None
-        try:
-            return stock.Insert._execute(self, database)
-        finally:
-            # Peewee adds the primary key for engines with RETURNING; the next run may be on another.
-            self._returning, self._row_type = returning, row_type
-
-    def apply_returning(self, ctx: Any) -> Any:
-        # Running, the engine is known already; shown, the context knows it.
-        database = self._ran_on
-        if database is None:
-            database = dialect.context_database(ctx)
-        if database is None or self._return_cursor or self._returning == ():
-            return super().apply_returning(ctx)
-        if not database.returning_clause:
-            return ctx
-        keys = None if self._as_rowcount else self._pk_returning()
-        if keys:
-            with ctx.scope_source():
-                ctx.literal(" RETURNING ").sql(peewee.CommaNodeList(keys))
-        return ctx
-
-    def _query_insert(self, ctx: Any) -> Any:
-        refuse_plain(ctx, self, getattr(self._insert, "model", None))
-        return super()._query_insert(ctx)
-
-    def _default_values(self, ctx: Any) -> Any:
-        database = dialect.context_database(ctx)
-        if database is None:
-            # Shown in no context in particular: as the engine that it would run on says it.
-            try:
-                database = self._database
-            except MultiDBError:
-                return ctx.literal("DEFAULT VALUES")
-        return super()._default_values(ctx) if database is None else database.default_values_insert(ctx)
-
-
 class RoutedManyToMany(_Read, stock.ManyToManyQuery):  # type: ignore[misc]
     """The rows at the other end of a many-to-many field; changes go where the row at this end lives."""
 
@@ -477,57 +378,3 @@ class RoutedAlias(stock.ModelAlias):  # type: ignore[misc]
             if frame is not None and frame.model is not self:
                 check_source(ctx, frame, self.model)
         return super().__sql__(ctx)
-
-
-def _check_write(query: Any, database: Any) -> None:
-    home: Home = query.model._meta.home
-    if query._scope is None and scope.current() is None and not transactions.is_open():
-        entry = home.registry.entry_by_id.get(id(database))
-        if entry is not None and not entry.read_only:
-            return
-    verb = routing.statement_of(query)
-    routing.refuse_write(home, query._around(), database, verb)
-    transactions.warn_if_uncovered(home, database, verb)
-
-
-def explain_route(query: Any) -> Route:
-    """Return where a query goes, and why, without running it.
-
-    Args:
-        query: a query on a model of this package, or such a model (for its plain SELECT).
-
-    Raises:
-        ConfigurationError: something else was given.
-        MultiDBError: what running the query would raise.
-    """
-    if stock.is_model(query):
-        query = query.select()
-    if not isinstance(query, RoutedQuery):
-        raise ConfigurationError(
-            f"explain_route() takes a query on a peewee_multidb model, not {type(query).__name__}."
-        )
-    reasons: list[str] = []
-    home: Home = query.model._meta.home
-    if query._scope is not None:
-        reasons.append("the query was built inside a scope, which it keeps")
-    target = query._decide(reasons.append)
-    is_write = isinstance(query, _Write) or (
-        isinstance(query, RoutedRaw) and not routing.only_reads(query._sql)
-    )
-    database = routing.live(home, target)
-    if is_write:
-        routing.refuse_write(home, query._around(), database, routing.statement_of(query))
-        reasons.append("primary: it is a write")
-    if isinstance(query, RoutedInsert) and isinstance(query._insert, Iterator):
-        # Looking at the rows would use them up.
-        query._insert = list(query._insert)
-    # Compiling is what finds tables of other databases; nothing is sent.
-    context: Any = database.get_sql_context()
-    context.parse(query)
-    name = target if isinstance(target, str) else routing.describe(home, target)
-    return Route(
-        model=home.model.__name__,
-        databases=(name,),
-        role=routing.role_for(home, query._around(), is_write),
-        reasons=tuple(reasons),
-    )

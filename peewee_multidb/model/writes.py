@@ -1,0 +1,121 @@
+"""Queries that change rows, and raw SQL, which may."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import peewee
+
+from .. import routing, scope, transactions
+from ..errors import MultiDBError
+from ..home import Home
+from . import dialect
+from .queries import RoutedQuery
+from .stock import stock
+from .tables import FRAME, SHOWN, refuse_plain
+
+__all__ = ["RoutedDelete", "RoutedInsert", "RoutedRaw", "RoutedUpdate", "RoutedWrite"]
+
+
+class RoutedWrite(RoutedQuery):
+    """Queries that change rows."""
+
+    def _get_model_cursor_wrapper(self, cursor: Any) -> Any:
+        return self._homed(cursor, [], self.model)
+
+    def _execute(self, database: Any) -> Any:
+        _check_write(self, database)
+        self._ran_on = database
+        return super()._execute(database)
+
+
+class RoutedUpdate(RoutedWrite, stock.ModelUpdate):  # type: ignore[misc]
+    """An UPDATE."""
+
+
+class RoutedDelete(RoutedWrite, stock.ModelDelete):  # type: ignore[misc]
+    """A DELETE."""
+
+
+class RoutedInsert(RoutedWrite, stock.ModelInsert):  # type: ignore[misc]
+    """An INSERT; whether it says RETURNING is for the engine that it is compiled for."""
+
+    def with_rows(self, rows: Any) -> Any:
+        """Return a copy that inserts these rows."""
+        copy = RoutedInsert.__new__(RoutedInsert)
+        copy.__dict__ = {**self.__dict__, "_insert": rows}
+        return copy
+
+    def __sql__(self, ctx: Any) -> Any:
+        if ctx._sql:
+            return super().__sql__(ctx)
+        # A statement of its own: nothing is compiled after it whose frame would have to be restored.
+        ctx.state.settings[FRAME] = self if self._guarded else SHOWN
+        return stock.Insert.__sql__(self, ctx)
+
+    def _execute(self, database: Any) -> Any:
+        _check_write(self, database)
+        self._ran_on = database
+        if self._return_cursor or self._returning == ():
+            # The user called returning(), with or without columns.
+            return stock.Insert._execute(self, database)
+        returning, row_type = self._returning, self._row_type
+        self._returning = None
+        try:
+            return stock.Insert._execute(self, database)
+        finally:
+            # Peewee adds the primary key for engines with RETURNING; the next run may be on another.
+            self._returning, self._row_type = returning, row_type
+
+    def apply_returning(self, ctx: Any) -> Any:
+        # Running, the engine is known already; shown, the context knows it.
+        database = self._ran_on
+        if database is None:
+            database = dialect.context_database(ctx)
+        if database is None or self._return_cursor or self._returning == ():
+            return super().apply_returning(ctx)
+        if not database.returning_clause:
+            return ctx
+        keys = None if self._as_rowcount else self._pk_returning()
+        if keys:
+            with ctx.scope_source():
+                ctx.literal(" RETURNING ").sql(peewee.CommaNodeList(keys))
+        return ctx
+
+    def _query_insert(self, ctx: Any) -> Any:
+        refuse_plain(ctx, self, getattr(self._insert, "model", None))
+        return super()._query_insert(ctx)
+
+    def _default_values(self, ctx: Any) -> Any:
+        database = dialect.context_database(ctx)
+        if database is None:
+            # Shown in no context in particular: as the engine that it would run on says it.
+            try:
+                database = self._database
+            except MultiDBError:
+                return ctx.literal("DEFAULT VALUES")
+        return super()._default_values(ctx) if database is None else database.default_values_insert(ctx)
+
+
+class RoutedRaw(RoutedQuery, stock.ModelRaw):  # type: ignore[misc]
+    """SQL as it was written."""
+
+    def _get_model_cursor_wrapper(self, cursor: Any) -> Any:
+        return self._homed(cursor, [], self.model)
+
+    def _execute(self, database: Any) -> Any:
+        if not routing.only_reads(self._sql):
+            _check_write(self, database)
+        self._ran_on = database
+        return super()._execute(database)
+
+
+def _check_write(query: Any, database: Any) -> None:
+    home: Home = query.model._meta.home
+    if query._scope is None and scope.current() is None and not transactions.is_open():
+        entry = home.registry.entry_by_id.get(id(database))
+        if entry is not None and not entry.read_only:
+            return
+    verb = routing.statement_of(query)
+    routing.refuse_write(home, query._around(), database, verb)
+    transactions.warn_if_uncovered(home, database, verb)
