@@ -205,6 +205,10 @@ class use_db:
                     f"use_db({self.name!r}, {model.__name__}): {model.__name__} is a plain peewee model; "
                     "derive it from peewee_multidb.Model or call adopt() on it."
                 )
+        if self.models and self.renames:
+            raise ConfigurationError(
+                f"{self!r}: a rename is for every model; give the models and the rename a block each."
+            )
         for old, new in self.renames.items():
             if not isinstance(new, str):
                 raise ConfigurationError(f"use_db({old}={new!r}): a name is re-pointed to another name.")

@@ -333,6 +333,7 @@ class Stock(peewee.Model):
         (lambda w: use_db(w.registry["a"]), "use_db() takes a database name, not <"),
         (lambda w: use_db("a", role="master"), "use_db(role='master'): a role is 'primary' or 'replica'."),
         (lambda w: use_db("a", role=""), "use_db(role=''): a role is 'primary' or 'replica'."),
+        (lambda w: use_db("a", w.Plain, b="c"), "use_db('a', Plain, b='c'): a rename is for every model"),
         (lambda w: use_db("a", "b"), "use_db('a', ...): 'b' is not a model class."),
         (lambda w: use_db("a", [w.Plain]), "is not a model class."),
         (lambda w: use_db("a", w.Plain()), "is not a model class."),
