@@ -392,8 +392,7 @@ def test_a_role_alone_does_not_give_a_home(world: World) -> None:
 
 
 def test_the_repr_is_what_was_written(world: World) -> None:
-    assert (
-        repr(use_db("a", world.Plain, role="replica", b="c")) == "use_db('a', Plain, role='replica', b='c')"
-    )
+    assert repr(use_db("a", world.Plain, role="replica")) == "use_db('a', Plain, role='replica')"
+    assert repr(use_db("a", role="replica", b="c")) == "use_db('a', role='replica', b='c')"
     assert repr(use_primary()) == "use_db(role='primary')"
     assert repr(use_db(default="a")) == "use_db(default='a')"
