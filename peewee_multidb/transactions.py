@@ -108,6 +108,7 @@ class atomic:
     def __exit__(self, *exc: Any) -> None:
         outcome = _Outcome(exc)
         for block in self._leave():
+            block.before_exit()
             try:
                 block.atomic.__exit__(*outcome.seen())
             except BaseException as error:
@@ -135,6 +136,7 @@ class atomic:
     async def __aexit__(self, *exc: Any) -> None:
         outcome = _Outcome(exc)
         for block in self._leave():
+            block.before_exit()
             try:
                 await block.atomic.__aexit__(*outcome.seen())
             except BaseException as error:
@@ -183,6 +185,15 @@ class _Block:
         self.atomic = database.atomic()
         #: Whether leaving it commits: a savepoint's work waits for the transaction around it.
         self.is_outermost = not connections.has_transaction(database)
+        self.has_committed = False
+
+    def before_exit(self) -> None:
+        """Ask to be told of the COMMIT, before the user's callbacks are, which may fail."""
+        if self.is_outermost:
+            self.database._state.commit_callbacks.insert(0, self._committed)
+
+    def _committed(self) -> None:
+        self.has_committed = True
 
 
 class _Opened(NamedTuple):
@@ -199,6 +210,7 @@ class _Outcome:
     def __init__(self, exc: tuple[Any, ...]) -> None:
         self._exc = exc
         self._failure: tuple[str, BaseException] | None = None
+        self._later: BaseException | None = None
         self._committed: list[str] = []
         self._rolled_back: list[str] = []
         self._unknown: list[str] = []
@@ -217,6 +229,11 @@ class _Outcome:
             self._committed.append(block.name)
 
     def failed(self, block: _Block, error: BaseException) -> None:
+        if block.has_committed:
+            # A callback failed. The other databases commit all the same, so that they agree with this one.
+            self._committed.append(block.name)
+            self._later = self._later or error
+            return
         # A server that was told to commit and whose answer was lost may have done so. One that was told
         # nothing rolls back when it notices that the connection is gone.
         was_told = self.seen()[0] is None and block.is_outermost
@@ -229,6 +246,8 @@ class _Outcome:
 
     def finish(self) -> None:
         if self._failure is None:
+            if self._later is not None:
+                raise self._later
             return
         name, error = self._failure
         partial = self._partial(name, error)
@@ -246,7 +265,7 @@ class _Outcome:
         states = (
             ("Committed", self._committed),
             ("Rolled back", self._rolled_back),
-            ("Unknown, since the connection was lost", self._unknown),
+            ("Unknown, since the answer was lost", self._unknown),
         )
         became = " ".join(f"{state}: {', '.join(map(repr, names))}." for state, names in states if names)
         return PartialCommit(

@@ -15,7 +15,8 @@ from typing import TypeVar
 import hypothesis
 import pytest
 
-from tests import scale
+from peewee_multidb import databases
+from tests import engines, scale
 from tests.servers import MariaDBServer, PostgresServer, Server, Unavailable
 from tests.world import World
 
@@ -116,3 +117,38 @@ def world(tmp_path: Path) -> Iterator[World]:
     made = World(tmp_path)
     yield made
     made.registry.close_all()
+
+
+@pytest.fixture
+def three(tmp_path: Path, postgres_url: str, mariadb_url: str) -> Iterator[None]:
+    """The models of `tests.engines` on three engines, in the process-wide registry."""
+    databases.configure({"lite": f"sqlite:///{tmp_path}/a.db", "post": postgres_url, "maria": mariadb_url})
+    databases.create_tables(engines.MODELS)
+    yield
+    databases.close_all()
+    databases.configure({})
+
+
+@pytest.fixture
+def two(tmp_path: Path) -> Iterator[None]:
+    """Lite and Post on two SQLite files."""
+    databases.configure({"lite": f"sqlite:///{tmp_path}/a.db", "post": f"sqlite:///{tmp_path}/b.db"})
+    databases.create_tables([engines.Lite, engines.Post])
+    yield
+    databases.close_all()
+    databases.configure({})
+
+
+@pytest.fixture
+def three_async(tmp_path: Path, postgres_url: str, mariadb_url: str) -> Iterator[None]:
+    """The same through asyncio; the tests make their tables and close the pools themselves."""
+    pytest.importorskip("playhouse.pwasyncio")
+    databases.configure(
+        {
+            "lite": f"sqlite+aiosqlite:///{tmp_path}/a.db",
+            "post": postgres_url.replace("postgresql://", "postgresql+asyncpg://"),
+            "maria": "mariadb+aiomysql://" + mariadb_url.split("://")[1],
+        }
+    )
+    yield
+    databases.configure({})
