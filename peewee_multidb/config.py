@@ -148,7 +148,9 @@ def _table(where: str, value: object, known: Iterable[str]) -> Mapping[str, Any]
         raise ConfigurationError(f"{where}: expected a URL or a table, not {type(value).__name__}")
     for key in value:
         if key not in known:
-            raise ConfigurationError(f"{where}: unknown key {key!r}; {nearest(str(key), known)}")
+            # A URL that slipped to the left of the '=' may hold a password.
+            shown = "that is a URL" if "://" in str(key) else repr(key)
+            raise ConfigurationError(f"{where}: unknown key {shown}; {nearest(str(key), known)}")
     return value
 
 
