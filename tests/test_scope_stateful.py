@@ -90,7 +90,8 @@ class Scopes(RuleBasedStateMachine):
 
     @rule(name=st.none() | names, models=model_names, role=roles, repointed=renames)
     def make(self, name: str | None, models: list[str], role: str | None, repointed: dict[str, str]) -> None:
-        if name is None and models and role is None:
+        if repointed or (name is None and role is None):
+            # A rename takes no models, and models need a name or a role.
             models = []
         if name is None and role is None and not repointed:
             name = "b"
