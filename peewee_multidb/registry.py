@@ -19,7 +19,7 @@ import peewee
 
 from .config import DatabaseSettings, check_memory, settings_from, settings_from_env, settings_from_toml
 from .drivers import connections, find
-from .errors import ConfigurationError, UnknownDatabase, nearest
+from .errors import ConfigurationError, MultiDBError, UnknownDatabase, nearest
 
 __all__ = ["Databases", "Entry", "databases"]
 
@@ -39,15 +39,30 @@ class Entry:
             connections.watch(self.database)
 
     def open(self) -> peewee.Database:
-        """Return the Database object of the primary, made on the first call; this does not connect."""
+        """Return the Database object of the primary, made on the first call; this does not connect.
+
+        Raises:
+            ConfigurationError: the driver cannot make it, for want of a module or for its options.
+        """
         with self._lock:
             if self.database is None:
-                url = self.settings.url
-                assert url is not None
-                database = find(url).build(self.settings, url, read_only=self.read_only)
+                database = self._built()
                 connections.watch(database)
                 self.database = database
             return self.database
+
+    def _built(self) -> peewee.Database:
+        url = self.settings.url
+        assert url is not None
+        try:
+            return find(url).build(self.settings, url, read_only=self.read_only)
+        except MultiDBError:
+            raise
+        except TypeError as error:
+            problem = str(error)
+        except (AttributeError, LookupError, ValueError) as error:
+            problem = type(error).__name__  # its text may quote a value, and a value may be a secret
+        raise ConfigurationError(f"database {self.name!r}: wrong options for {url.scheme}:// ({problem})")
 
     def __repr__(self) -> str:
         return f"<Entry {self.name!r}: {self.settings.url or type(self.database).__name__}>"
@@ -294,6 +309,7 @@ class Databases(Mapping[str, peewee.Database]):
 
 # Not in Peewee's type stubs.
 _sort_models: Any = peewee.sort_models  # type: ignore[attr-defined]
+
 
 def _opened(entries: Iterable[Entry]) -> list[peewee.Database]:
     """Return the Database objects that there are: looked up before, or made by the user."""

@@ -68,15 +68,17 @@ class Secret:
         if self._source == "literal":
             return self._value
         if self._source == "env":
-            if self._value not in os.environ:
-                raise ConfigurationError(f"the environment variable {self._value!r} is not set")
-            return os.environ[self._value]
+            with contextlib.suppress(KeyError, UnicodeError):  # no variable can have such a name
+                return os.environ[self._value]
+            raise ConfigurationError(f"the environment variable {self._value!r} is not set")
         try:
             content = Path(self._value).read_bytes().decode()
         except OSError as exc:
             raise ConfigurationError(f"cannot read the file {self._value!r}: {exc.strerror}") from exc
         except UnicodeDecodeError:
             content = None
+        except ValueError as exc:
+            raise ConfigurationError(f"cannot read the file {self._value!r}: {exc}") from exc
         # Outside of the except block: a UnicodeDecodeError carries the bytes that it could not read.
         if content is None:
             raise ConfigurationError(f"the file {self._value!r} is not UTF-8 text")
@@ -103,7 +105,7 @@ def seal(options: Mapping[str, Any]) -> dict[str, Any]:
 def _sealed(key: str, value: Any) -> Any:
     if isinstance(value, Mapping):
         return seal(value)
-    if isinstance(value, (str, int, float)) and not isinstance(value, bool) and SECRET_KEY.search(key):
+    if isinstance(value, (str, int, float)) and not isinstance(value, bool) and SECRET_KEY.search(str(key)):
         return Secret(str(value))
     return value
 
@@ -205,6 +207,8 @@ def parse_url(text: str) -> DatabaseURL:
         ConfigurationError: the text is not such a URL. The message never quotes it, since what could
             not be read may be a part of the password.
     """
+    if re.search("[\ud800-\udfff]", text):
+        raise ConfigurationError("the URL is not UTF-8 text")
     if text.startswith("file:"):
         text = "sqlite:///" + text
     scheme, separator, rest = text.partition("://")
@@ -289,10 +293,12 @@ def _options(query: str) -> dict[str, Any]:
 
 def typed(text: str) -> Any:
     """Return the boolean, number or None that `text` spells, or `text`, as `playhouse.db_url` reads it."""
-    query = urlencode({"value": text})
     try:
+        query = urlencode({"value": text})
         return db_url.parseresult_to_dict(ParseResult("", "", "", "", query, ""))["value"]
-    except ValueError:  # str.isdigit, which db_url asks, is true of digits that int() refuses
+    except ValueError:
+        # str.isdigit, which db_url asks, is true of digits that int() refuses; and bytes of the
+        # environment that are no UTF-8 become characters that cannot be encoded.
         return text
 
 
