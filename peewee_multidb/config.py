@@ -58,6 +58,7 @@ class ReplicaSettings:
 
     @property
     def is_mirror(self) -> bool:
+        """Whether the replica is the primary itself."""
         return self.url is None
 
 
@@ -311,6 +312,10 @@ def settings_from_env(
     A variable without a double underscore after the prefix is not a setting. Names and keys are
     lowercased. ``REPLICAS`` is separated by whitespace; ``PASSWORD_FILE`` and ``PASSWORD_ENV`` say where
     the password is; ``POOL__MAX_CONNECTIONS`` or ``OPTIONS__CONNECT_TIMEOUT`` reach into a table.
+
+    Args:
+        prefix: what the names of the variables begin with.
+        environ: where to look; by default the environment of the process.
 
     Raises:
         ConfigurationError: a setting is wrong, or there is none.

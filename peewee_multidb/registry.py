@@ -104,6 +104,9 @@ class Databases(Mapping[str, peewee.Database]):
     def load(self, path: str | PathLike[str]) -> None:
         """Replace everything by the ``[databases]`` of a TOML file.
 
+        Args:
+            path: the file; relative SQLite paths in it are relative to the working directory.
+
         Raises:
             ConfigurationError: the file cannot be read or is wrong; nothing is replaced then.
         """
@@ -111,6 +114,9 @@ class Databases(Mapping[str, peewee.Database]):
 
     def load_env(self, prefix: str = "MULTIDB_") -> None:
         """Replace everything by databases from environment variables, such as ``MULTIDB_ERP__URL``.
+
+        Args:
+            prefix: what the names of the variables begin with.
 
         Raises:
             ConfigurationError: no such variable, or a wrong one; nothing is replaced then.
@@ -299,7 +305,12 @@ class Databases(Mapping[str, peewee.Database]):
             model.create_table(**options)
 
     def drop_tables(self, models: Iterable[type[peewee.Model]], **options: Any) -> None:
-        """Drop the tables of the models where each of them lives, in reverse order."""
+        """Drop the tables of the models where each of them lives, in reverse order.
+
+        Args:
+            models: model classes; those with ``managed = False`` are passed over.
+            options: handed to ``Model.drop_table``, ``safe=False`` for instance.
+        """
         for model in reversed(_sort_models(models)):
             model.drop_table(**options)
 

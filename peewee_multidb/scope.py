@@ -214,7 +214,7 @@ class use_db:
                 raise ConfigurationError(f"use_db({old}={new!r}): a name is re-pointed to another name.")
 
     def place(self, home: Home) -> str | None:
-        """Return the name this scope gives the model, or None when it does not apply to it."""
+        """Return the name this scope gives the model of that home, or None when it does not apply to it."""
         if self.models:
             return self.name if home.model in self.models else None
         if self.renames:
@@ -224,7 +224,7 @@ class use_db:
         return None if home.pinned else self.name
 
     def concerns(self, home: Home) -> bool:
-        """Whether the role of this scope applies to the model."""
+        """Whether the role of this scope applies to the model of that home."""
         return not self.models or home.model in self.models
 
     def __enter__(self) -> None:

@@ -66,12 +66,17 @@ class Driver(ABC):
 
     @staticmethod
     def options(settings: DatabaseSettings, url: DatabaseURL) -> dict[str, Any]:
-        """The options of the database, with those in the URL of this server on top, in plain text."""
+        """The options of the settings, with those in the url of this server on top, in plain text."""
         return {**unseal(settings.options), **unseal(url.options)}
 
     @staticmethod
     def address(settings: DatabaseSettings, url: DatabaseURL) -> dict[str, Any]:
-        """What the URL gives of user, password, host and port; the password is in plain text."""
+        """What the url gives of user, password, host and port, in plain text.
+
+        Args:
+            settings: the settings of the named database, which may hold the password instead.
+            url: the server.
+        """
         address = {
             "user": url.user,
             "password": settings.password_of(url),
@@ -99,6 +104,9 @@ def register(*schemes: str) -> Callable[[D], D]:
 
 def find(url_or_scheme: DatabaseURL | str) -> Driver:
     """Return the driver of a scheme, from the registered ones and then from installed distributions.
+
+    Args:
+        url_or_scheme: a scheme such as ``postgresql+asyncpg``, or a URL that begins with one.
 
     Raises:
         ConfigurationError: no driver has this scheme, or the distribution that has it is broken.

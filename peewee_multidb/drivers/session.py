@@ -60,7 +60,13 @@ S = TypeVar("S", bound=Session)
 
 
 def start_session(database: S, settings: DatabaseSettings, statements: Iterable[Statement]) -> S:
-    """Return `database` after telling it what each of its new connections runs."""
+    """Return `database` after telling it what each of its new connections runs.
+
+    Args:
+        database: a Database object with one of the mixins of this module.
+        settings: whose name error messages give.
+        statements: what to run, in this order.
+    """
     database.session_name = settings.name
     database.session_statements = tuple(statements)
     return database

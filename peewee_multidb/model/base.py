@@ -203,6 +203,9 @@ class Model(AsyncMethods, stock.Model, metaclass=RoutedBase):  # type: ignore[mi
     def copy_to(self, name: str) -> Any:
         """Insert a copy of the row, with the same primary key, into another database.
 
+        Args:
+            name: the name of that database.
+
         Returns:
             The copy. This row stays where it is.
 
@@ -217,6 +220,9 @@ class Model(AsyncMethods, stock.Model, metaclass=RoutedBase):  # type: ignore[mi
 
         The copy is committed before the deletion, so a crash in between leaves the row twice, never
         nowhere. Rows that refer to it do not move along.
+
+        Args:
+            name: the name of that database.
 
         Raises:
             peewee.IntegrityError: that database has a row with this key already; nothing is changed.
@@ -344,7 +350,11 @@ def current_db(model: Any) -> str | None:
 
 
 def database_of(instance: Any) -> str | None:
-    """Return the name of the database that a row was loaded from or saved to, or None."""
+    """Return the name of the database that a row was loaded from or saved to, or None.
+
+    Args:
+        instance: the row, an instance of a model of this package; of anything else the answer is None.
+    """
     node = None if isinstance(instance, type) else getattr(instance, "_home", None)
     if node is None:
         return None
