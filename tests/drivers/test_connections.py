@@ -222,3 +222,78 @@ def test_dispose_forgets_without_closing(postgres_url: str) -> None:
         assert connection_id(registry[name], "postgres") != connection.info.backend_pid
         connection.close()
     registry.close_all()
+
+
+def test_a_database_object_without_thread_safety_is_closed_and_forgotten_too(tmp_path: Path) -> None:
+    mine = peewee.SqliteDatabase(tmp_path / "a.db", thread_safe=False)
+    registry = Databases({"mine": mine})
+    first = mine.connection()
+    registry.dispose()
+    assert mine.is_closed()
+    assert mine.connection() is not first
+    registry.close_all()
+    assert mine.is_closed()
+    first.close()
+
+
+def test_a_connection_that_was_open_before_its_database_was_registered_is_watched(postgres_url: str) -> None:
+    built = Databases({"x": postgres_url})["x"]
+    mine = peewee.PostgresqlDatabase(built.database, **built.connect_params, prefer_psycopg3=True)
+    connection = mine.connection()
+    Databases({"mine": mine})
+    assert mine.connection() is connection
+    assert connection in [held.connection for held in connections._held.values()]
+    mine.close()
+    assert connection not in [held.connection for held in connections._held.values()]
+
+
+def test_connections_of_threads_that_ended_are_not_kept(tmp_path: Path) -> None:
+    registry = Databases({"a": f"sqlite:///{tmp_path}/a.db"})
+    before = len(connections._held)
+    for _ in range(20):
+        thread = threading.Thread(target=registry["a"].connect)
+        thread.start()
+        thread.join()
+    assert len(connections._held) == before
+
+
+@pytest.mark.parametrize("engine", ["postgres", "mariadb"])
+def test_an_asynchronous_database_is_forgotten_with_its_pool_and_may_lose_its_connection(
+    engine: str, request: pytest.FixtureRequest
+) -> None:
+    pytest.importorskip("playhouse.pwasyncio")
+    scheme = {"postgres": "postgresql+asyncpg", "mariadb": "mariadb+aiomysql"}[engine]
+    server = request.getfixturevalue(f"{engine}_server")
+    registry = Databases(
+        {"default": f"{scheme}://" + request.getfixturevalue(f"{engine}_url").split("://")[1]}
+    )
+    database: Any = registry["default"]
+
+    async def number() -> int:
+        return (await database.aexecute_sql(CONNECTION_ID[engine])).fetchone()[0]
+
+    async def main() -> None:
+        assert connections.is_lost(database)
+        first, pool = await number(), database._pool
+        assert not connections.is_lost(database)
+        registry.dispose()
+        assert connections.is_lost(database)
+        assert await number() != first
+        server.execute(
+            {"postgres": "SELECT pg_terminate_backend({}, 9999)", "mariadb": "KILL {}"}[engine].format(
+                await number()
+            )
+        )
+        with pytest.raises(Exception):  # noqa: B017 - whatever the driver makes of it
+            await number()
+        assert connections.is_lost(database)
+        await registry.aclose_all()
+        await end(pool)
+
+    async def end(pool: Any) -> None:
+        """What `dispose` left alone is still there; here it has to go before its loop does."""
+        pool.terminate()
+        if engine == "mariadb":
+            await pool.wait_closed()
+
+    asyncio.run(main())
