@@ -90,4 +90,9 @@ class AsyncPostgresqlDriver(base.Driver):
 def async_class(scheme: str) -> type[AsyncPostgresqlSession]:
     pwasyncio = base.pwasyncio(scheme, "asyncpg")
     bases = (AsyncPostgresqlSession, pwasyncio.AsyncPostgresqlDatabase)
-    return type("AsyncPostgresqlDatabase", bases, {"traits": AsyncPostgresqlDriver.traits})
+    attributes = {
+        "traits": AsyncPostgresqlDriver.traits,
+        # Peewee would give asyncpg the Binary of psycopg, which it does not take.
+        "get_binary_type": lambda self: bytes,
+    }
+    return type("AsyncPostgresqlDatabase", bases, attributes)

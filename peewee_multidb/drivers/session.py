@@ -9,6 +9,7 @@ databases of Peewee each open connections in a way of their own, so each has a m
 from __future__ import annotations
 
 import contextlib
+import functools
 import weakref
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -143,5 +144,22 @@ class AsyncMySQLSession(AsyncSession):
                 conn.close()
                 pool.release(conn)
                 raise
+            conn.__class__ = _binary_safe(conn.__class__)
             self._session_ready.add(conn)
         return acquired
+
+
+@functools.cache
+def _binary_safe(connection: type) -> type:
+    """Return aiomysql's connection class with an ``escape`` that can write binary values.
+
+    For bytes, aiomysql (0.3.2) calls a function that PyMySQL 1.2 no longer has, and in place of a bytearray
+    it stores the text that ``repr`` makes of it, without an error.
+    """
+
+    def escape(self: Any, value: Any) -> Any:
+        if isinstance(value, (bytes, bytearray, memoryview)):
+            return f"_binary X'{bytes(value).hex()}'"
+        return connection.escape(self, value)  # type: ignore[attr-defined]
+
+    return type(connection.__name__, (connection,), {"escape": escape})

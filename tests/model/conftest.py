@@ -98,3 +98,12 @@ def engines(tmp_path: Path, postgres_url: str, mariadb_url: str) -> Iterator[Dat
 def base(lites: Databases) -> Any:
     """A base class for models in the three files."""
     return base_model(lites)
+
+
+@pytest.fixture
+def open_world(tmp_path: Path, postgres_url: str, mariadb_url: str) -> Any:
+    """What `tests.model.aio_world.run` opens: three engines, each with a sync and an async name."""
+    # Not at the top: it builds on this file.
+    from tests.model.aio_world import world_of
+
+    return world_of(tmp_path, postgres_url, mariadb_url)
