@@ -26,7 +26,7 @@ def with_scheme(url: str, scheme: str) -> str:
 
 
 def world_of(tmp_path: Path, postgres_url: str, mariadb_url: str) -> World:
-    """Return a function to call inside a loop; it makes the models, and closes every connection at the end."""
+    """Return a function to call inside a loop; it makes the models and closes every connection."""
     lite = f"sqlite:///{tmp_path}/lite.db?{QUICK}"
     settings = {
         "lite": lite,
