@@ -25,7 +25,7 @@ __all__ = [
     "PoolSettings",
     "ReplicaSettings",
     "Secret",
-    "check_memory",
+    "check_shared",
     "parse_url",
     "settings_from",
     "settings_from_env",
@@ -105,7 +105,7 @@ def settings_from(mapping: Mapping[str, object]) -> dict[str, DatabaseSettings]:
     if not isinstance(mapping, Mapping):
         raise ConfigurationError(f"databases must be a table by name, not {type(mapping).__name__}")
     settings = {name: _database(name, value) for name, value in mapping.items()}
-    check_memory(settings.values())
+    check_shared(settings.values())
     return settings
 
 
@@ -230,8 +230,8 @@ def _driver_options(where: str, options: Mapping[str, Any]) -> dict[str, Any]:
     return seal(options)
 
 
-def check_memory(databases: Iterable[DatabaseSettings]) -> None:
-    """Refuse in-memory SQLite where two connections would not see, or would wrongly see, the same rows.
+def check_shared(databases: Iterable[DatabaseSettings]) -> None:
+    """Refuse one database under two names, and SQLite in memory where connections see other rows.
 
     Args:
         databases: the settings of all databases of one registry.
@@ -240,7 +240,15 @@ def check_memory(databases: Iterable[DatabaseSettings]) -> None:
         ConfigurationError: naming the database and, when two share what they should not, both.
     """
     owners: dict[str, str] = {}
+    objects: dict[int, str] = {}
     for settings in databases:
+        if settings.database is not None:
+            other = objects.setdefault(id(settings.database), settings.name)
+            if other != settings.name:
+                raise ConfigurationError(
+                    f"databases {other!r} and {settings.name!r} are one Database object, so nothing could "
+                    "tell which of the two a row came from; give each an object of its own"
+                )
         where = f"database {settings.name!r}"
         replicas = [replica.url for replica in settings.replicas if replica.url is not None]
         primary = settings.url

@@ -17,7 +17,7 @@ from typing import Any
 
 import peewee
 
-from .config import DatabaseSettings, check_memory, settings_from, settings_from_env, settings_from_toml
+from .config import DatabaseSettings, check_shared, settings_from, settings_from_env, settings_from_toml
 from .drivers import connections, find
 from .errors import ConfigurationError, MultiDBError, UnknownDatabase, nearest
 
@@ -141,7 +141,7 @@ class Databases(Mapping[str, peewee.Database]):
                 raise ConfigurationError(
                     f"Database {name!r} is configured already; remove({name!r}) it first."
                 )
-            check_memory(entry.settings for entry in (*self.entries.values(), *added.values()))
+            check_shared(entry.settings for entry in (*self.entries.values(), *added.values()))
             self.entries = {**self.entries, **added}
 
     def remove(self, name: str) -> None:
@@ -271,7 +271,12 @@ class Databases(Mapping[str, peewee.Database]):
         await connections.aeach(_opened(self.entries.values()), connections.agive_back)
 
     def close_all(self) -> None:
-        """Close every connection of every thread; a query that is running elsewhere fails."""
+        """Close every connection of every thread; a query that is running elsewhere fails.
+
+        Raises:
+            peewee.OperationalError: a transaction is open here, or in another thread on a database without
+                a pool; the other databases are closed first.
+        """
         connections.each(_opened(self.entries.values()), connections.close_everything)
 
     async def aclose_all(self) -> None:

@@ -242,6 +242,12 @@ def test_memory_databases_that_would_surprise_are_refused(databases: Any, messag
         settings_from(databases)
 
 
+def test_one_database_object_under_two_names_is_refused() -> None:
+    database = peewee.SqliteDatabase("app.db")
+    with pytest.raises(ConfigurationError, match="'rw' and 'ro' are one Database object"):
+        settings_from({"rw": database, "ro": {"database": database, "read_only": True}})
+
+
 def test_memory_databases_that_are_what_they_seem() -> None:
     shared = "file:x?mode=memory&cache=shared"
     settings_from(

@@ -41,10 +41,14 @@ __all__ = [
 class _Held:
     """A connection on hold: found by a weak reference, which connections do not all allow."""
 
-    __slots__ = ("__weakref__", "connection")
+    __slots__ = ("__weakref__", "connection", "state", "transactions")
 
-    def __init__(self, connection: Any) -> None:
+    def __init__(self, connection: Any, state: Any) -> None:
         self.connection = connection
+        #: Which Database's state it belongs to; the state itself is another one in each thread.
+        self.state = id(state)
+        #: The open transactions of the thread that holds it.
+        self.transactions = state.transactions
 
 
 class _WatchedState(peewee._ConnectionLocal):
@@ -54,7 +58,7 @@ class _WatchedState(peewee._ConnectionLocal):
 
     def set_connection(self, conn: Any) -> None:
         super().set_connection(conn)
-        self.held = held = _Held(conn)
+        self.held = held = _Held(conn, self)
         _held[id(held)] = held
 
     def reset(self) -> None:
@@ -80,7 +84,7 @@ def watch(database: Any) -> None:
         state.__class__ = _WatchedState
         state.held = None
         if state.conn is not None:
-            state.held = held = _Held(state.conn)
+            state.held = held = _Held(state.conn, state)
             _held[id(held)] = held
 
 
@@ -127,7 +131,12 @@ def close_idle(database: Any) -> None:
 
 
 def close_everything(database: Any) -> None:
-    """Close the connections of every thread."""
+    """Close the connections of every thread.
+
+    Raises:
+        peewee.OperationalError: a transaction is open in this thread; or in another one, and the database
+            is not pooled, so that its thread would go on outside of the transaction.
+    """
     if is_async(database):
         return
     if isinstance(database, PooledDatabase):
@@ -136,6 +145,11 @@ def close_everything(database: Any) -> None:
     give_back(database)
     state = database._state
     if isinstance(state, threading.local):
+        if any(held.state == id(state) and held.transactions for held in list(_held.values())):
+            raise peewee.OperationalError(
+                "close_all() while a transaction is open in another thread: let it end first, "
+                "or give the database a pool, whose connections can be cut."
+            )
         # The other threads' connections are reachable only by themselves: with a new state they
         # find theirs closed, and the drivers close the old ones when the last reference goes.
         database._state = type(state)()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -297,3 +297,31 @@ def test_an_asynchronous_database_is_forgotten_with_its_pool_and_may_lose_its_co
             await pool.wait_closed()
 
     asyncio.run(main())
+
+
+def test_close_all_refuses_to_cut_a_transaction_of_another_thread(
+    new_postgres_url: Callable[[], str],
+) -> None:
+    own = Databases({"default": new_postgres_url()})
+    database = own["default"]
+    database.execute_sql("CREATE TABLE t (n int)")
+    inside, go_on = threading.Event(), threading.Event()
+
+    def work() -> None:
+        with pytest.raises(ZeroDivisionError), database.atomic():
+            database.execute_sql("INSERT INTO t VALUES (1)")
+            inside.set()
+            go_on.wait(30)
+            database.execute_sql("INSERT INTO t VALUES (2)")
+            raise ZeroDivisionError
+        own.close()
+
+    with ThreadPoolExecutor(1) as pool:
+        done = pool.submit(work)
+        inside.wait(30)
+        with pytest.raises(peewee.OperationalError, match="open in another thread"):
+            own.close_all()
+        go_on.set()
+        done.result()
+    assert database.execute_sql("SELECT count(*) FROM t").fetchone() == (0,)
+    own.close_all()
