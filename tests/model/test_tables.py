@@ -305,3 +305,18 @@ def test_a_plain_peewee_model_bound_elsewhere_is_refused_too(
             with pytest.raises(CrossDatabaseQuery):
                 query.execute()
     assert sent.log == []
+
+
+@pytest.mark.xfail(strict=True, reason="a plain peewee model in a subquery tells nobody that it is compiled")
+def test_a_plain_peewee_model_bound_elsewhere_is_refused_in_a_subquery(
+    lites: Databases, world: Any, tmp_path: Any
+) -> None:
+    stray = peewee.SqliteDatabase(tmp_path / "stray.db")
+
+    class Plain(peewee.Model):
+        class Meta:
+            database = stray
+            table_name = "log"
+
+    with pytest.raises(CrossDatabaseQuery):
+        world.User.select().where(world.User.id.in_(Plain.select(Plain.id))).execute()
