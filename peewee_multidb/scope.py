@@ -61,6 +61,10 @@ class Scope:
         self.entry = entry
         self.parent = parent
 
+    def __deepcopy__(self, memo: Any) -> Scope:
+        # It never changes; and what it names, a Database object perhaps, is not the copy's to have anew.
+        return self
+
     def __reduce__(self) -> Any:
         # What a pickled row keeps of its scope is its own database, not the block it was loaded in.
         return _unpickled, (self.entry,)

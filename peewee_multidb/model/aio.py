@@ -13,7 +13,7 @@ from typing import Any
 from .. import routing, scope
 from ..drivers import connections
 from ..errors import NotAsynchronous
-from .rows import at_home
+from .rows import at_home, by_home
 
 __all__ = ["AsyncMethods", "run"]
 
@@ -111,7 +111,12 @@ class AsyncMethods:
     async def abulk_update(cls, model_list: Any, fields: Any, batch_size: int | None = None) -> Any:
         """Update fields of many rows, as ``bulk_update()``."""
         model: Any = cls
-        return await run(cls, _now(cls), model.bulk_update, model_list, fields, batch_size)
+        changed = 0
+        for rows in by_home(model_list):
+            with at_home(rows[0]):
+                database = _now(cls)
+            changed += await run(cls, database, model.bulk_update, rows, fields, batch_size)
+        return changed
 
     async def asave(self, force_insert: bool = False, only: Any = None) -> Any:
         """Save the row where it lives, as ``save()``."""

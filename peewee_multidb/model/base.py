@@ -17,7 +17,7 @@ from .ddl import ddl_targets, selected
 from .deleting import delete_dependents
 from .metadata import OPTIONS, RoutedMetadata, combined, combined_schema, own_options
 from .queries import RoutedAlias, RoutedNoop, RoutedSelect
-from .rows import RowHome, at_home, refuse_strangers, row_home
+from .rows import RowHome, at_home, by_home, refuse_strangers, row_home
 from .stock import stock
 from .writes import RoutedDelete, RoutedInsert, RoutedRaw, RoutedUpdate
 
@@ -236,6 +236,9 @@ class Model(AsyncMethods, stock.Model, metaclass=RoutedBase):  # type: ignore[mi
             return
         around = scope.current()
         node = _new_home(cls, rows[0].__data__, around)
+        for row in rows:
+            if row.__rel__:
+                refuse_strangers(row, row_home(node).target)
         scope.switch(node)
         try:
             super().bulk_create(rows, batch_size)
@@ -243,6 +246,15 @@ class Model(AsyncMethods, stock.Model, metaclass=RoutedBase):  # type: ignore[mi
             scope.switch(around)
         for row in rows:
             row._home = node
+
+    @classmethod
+    def bulk_update(cls, model_list: Any, fields: Any, batch_size: int | None = None) -> Any:
+        """Update fields of many rows, each where it lives, and return how many rows were changed."""
+        changed = 0
+        for rows in by_home(model_list):
+            with at_home(rows[0]):
+                changed += super().bulk_update(rows, fields, batch_size)
+        return changed
 
     @classmethod
     def get_or_create(cls, **kwargs: Any) -> Any:

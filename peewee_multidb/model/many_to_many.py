@@ -6,10 +6,29 @@ from typing import Any
 
 from peewee import ForeignKeyField, ManyToManyFieldAccessor
 
-from .queries import RoutedManyToMany
+from .queries import RoutedRead, RoutedSelect
 from .rows import at_home
+from .stock import stock
 
-__all__ = ["RoutedManyToManyAccessor", "create_through_model"]
+__all__ = ["RoutedManyToMany", "RoutedManyToManyAccessor", "create_through_model"]
+
+
+class RoutedManyToMany(RoutedRead, stock.ManyToManyQuery):  # type: ignore[misc]
+    """The rows at the other end of a many-to-many field; changes go where the row at this end lives."""
+
+    _get_model_cursor_wrapper = RoutedSelect._get_model_cursor_wrapper
+
+    def add(self, value: Any, clear_existing: bool = False) -> Any:
+        with at_home(self._instance):
+            return super().add(value, clear_existing)
+
+    def remove(self, value: Any) -> Any:
+        with at_home(self._instance):
+            return super().remove(value)
+
+    def clear(self) -> Any:
+        with at_home(self._instance):
+            return super().clear()
 
 
 class RoutedManyToManyAccessor(ManyToManyFieldAccessor):

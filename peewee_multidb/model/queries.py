@@ -17,24 +17,31 @@ from ..scope import Scope, Target
 from . import dialect, loading
 from .aio import run
 from .handle import ModelDatabase
-from .rows import HomedModelCursor, HomedObjectCursor, at_home, home_node
+from .rows import HomedModelCursor, HomedObjectCursor, home_node
 from .stock import Mixin, stock
 from .tables import FRAME, SHOWN, check_nested, check_source, refuse_plain
 
 __all__ = [
     "RoutedAlias",
     "RoutedCompound",
-    "RoutedManyToMany",
     "RoutedNoop",
     "RoutedQuery",
+    "RoutedRead",
     "RoutedSelect",
 ]
 
-# The state of a query that was bound to None on purpose: it has no database, as in Peewee.
-_UNBOUND: Any = object()
 
-# The state of a query that Peewee is constructing.
-_NEW: Any = object()
+class _Unbound:
+    """The state of a query that was bound to None on purpose: it has no database, as in Peewee."""
+
+
+class _New:
+    """The state of a query that Peewee is constructing."""
+
+
+# Classes, because a copied or unpickled query has the very same.
+_UNBOUND: Any = _Unbound
+_NEW: Any = _New
 
 # attrdict looks its names up through __getattr__, and this one is asked for at every query.
 ROW_MODEL: int = peewee.ROW.MODEL
@@ -47,6 +54,8 @@ class RoutedQuery(Mixin):  # type: ignore[misc]
     _bound: Any = _NEW
     _scope: Scope | None = None
     _ran_on: Any = None
+    #: Whether execute() was given another Database object than the query would have run on.
+    _sent_elsewhere = False
     _guarded = True
     _joins: Any = None
     _is_default = False
@@ -187,9 +196,22 @@ class RoutedQuery(Mixin):  # type: ignore[misc]
             database = self._database
             if database is None:
                 raise peewee.InterfaceError('Query must be bound to a database in order to call "execute".')
-        elif self.model._meta.home.names is not None:
-            self._admit(database)
+        else:
+            if self.model._meta.home.names is not None:
+                self._admit(database)
+            self._sent_elsewhere = not self._is_for(database)
         return self._execute(database)
+
+    def _is_for(self, database: Any) -> bool:
+        """Whether the query, if nobody says otherwise, runs on this database now."""
+        try:
+            return self._database is database
+        except MultiDBError:
+            return False
+
+    def _is_decided_anew(self) -> bool:
+        """Whether rows that the query has may be of another database than it would run on now."""
+        return not self._sent_elsewhere and not self._is_decided()
 
     def _admit(self, database: Any) -> None:
         home: Home = self.model._meta.home
@@ -259,7 +281,7 @@ def _applies(around: Scope, home: Home) -> bool:
         return True
 
 
-class _Read(RoutedQuery):
+class RoutedRead(RoutedQuery):
     """Queries of rows: what joins, compounds and prefetch make of them is routed too."""
 
     def union_all(self, rhs: Any) -> RoutedCompound:
@@ -298,18 +320,30 @@ class _Read(RoutedQuery):
         """
         return loading.prefetch(self, *subqueries, **kwargs)
 
+    def __iter__(self) -> Any:
+        # Running it again where it ran last costs the decision alone.
+        rows = self._cursor_wrapper
+        return iter(rows if rows and not self._is_decided_anew() else self.execute())
+
+    def _ensure_execution(self) -> None:
+        if self._cursor_wrapper is not None and self._is_decided_anew():
+            self.execute()
+        else:
+            super()._ensure_execution()
+
     def _execute(self, database: Any) -> Any:
         # Instead of Peewee's two methods: its loader would run the whole tree on this one database.
         wrapper = self._cursor_wrapper
-        if wrapper is None:
+        if wrapper is None or self._ran_on is not database:
+            cursor = database.execute(self)
             self._ran_on = database
-            wrapper = self._cursor_wrapper = self._get_cursor_wrapper(database.execute(self))
+            wrapper = self._cursor_wrapper = self._get_cursor_wrapper(cursor)
             if self._load_tree and self._model_rows():
                 loading.load_related(list(wrapper), self, self._load_tree, database)
         return wrapper
 
 
-class RoutedSelect(_Read, stock.ModelSelect):  # type: ignore[misc]
+class RoutedSelect(RoutedRead, stock.ModelSelect):  # type: ignore[misc]
     """A SELECT."""
 
     def _get_model_cursor_wrapper(self, cursor: Any) -> Any:
@@ -321,7 +355,7 @@ class RoutedSelect(_Read, stock.ModelSelect):  # type: ignore[misc]
         return wrapper
 
 
-class RoutedCompound(_Read, stock.ModelCompoundSelectQuery):  # type: ignore[misc]
+class RoutedCompound(RoutedRead, stock.ModelCompoundSelectQuery):  # type: ignore[misc]
     """A UNION, INTERSECT or EXCEPT; it goes where its left side was told to go."""
 
     def __init__(self, model: Any, lhs: Any, op: str, rhs: Any) -> None:
@@ -340,30 +374,12 @@ class RoutedCompound(_Read, stock.ModelCompoundSelectQuery):  # type: ignore[mis
         return left._get_model_cursor_wrapper(cursor)
 
 
-class RoutedNoop(_Read, stock.NoopModelSelect):  # type: ignore[misc]
+class RoutedNoop(RoutedRead, stock.NoopModelSelect):  # type: ignore[misc]
     """A query without rows."""
 
     def __sql__(self, ctx: Any) -> Any:
         database = dialect.context_database(ctx) or self._database
         return database.get_noop_select(ctx)
-
-
-class RoutedManyToMany(_Read, stock.ManyToManyQuery):  # type: ignore[misc]
-    """The rows at the other end of a many-to-many field; changes go where the row at this end lives."""
-
-    _get_model_cursor_wrapper = RoutedSelect._get_model_cursor_wrapper
-
-    def add(self, value: Any, clear_existing: bool = False) -> Any:
-        with at_home(self._instance):
-            return super().add(value, clear_existing)
-
-    def remove(self, value: Any) -> Any:
-        with at_home(self._instance):
-            return super().remove(value)
-
-    def clear(self) -> Any:
-        with at_home(self._instance):
-            return super().clear()
 
 
 class RoutedAlias(stock.ModelAlias):  # type: ignore[misc]

@@ -7,7 +7,7 @@ is done in that scope, so related models resolve as they did when the row was lo
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -22,6 +22,7 @@ __all__ = [
     "HomedObjectCursor",
     "RowHome",
     "at_home",
+    "by_home",
     "home_node",
     "refuse_strangers",
     "routed_accessor",
@@ -102,6 +103,16 @@ def at_home(instance: Any) -> Iterator[None]:
         yield
     finally:
         scope.switch(outside)
+
+
+def by_home(rows: Iterable[Any]) -> list[list[Any]]:
+    """Return the rows in groups of one database each; those that have none yet are a group too."""
+    groups: dict[Any, list[Any]] = {}
+    for row in rows:
+        target = row._home and row._home.entry.target
+        # Database objects need not be hashable.
+        groups.setdefault(target if isinstance(target, str) else id(target), []).append(row)
+    return list(groups.values())
 
 
 def refuse_strangers(row: Any, target: Any) -> None:

@@ -106,8 +106,15 @@ class RoutedRaw(RoutedQuery, stock.ModelRaw):  # type: ignore[misc]
     def _execute(self, database: Any) -> Any:
         if not routing.only_reads(self._sql):
             _check_write(self, database)
-        self._ran_on = database
+        if self._ran_on is not database:
+            self._ran_on, self._cursor_wrapper = database, None
         return super()._execute(database)
+
+    def _ensure_execution(self) -> None:
+        if self._cursor_wrapper is not None and self._is_decided_anew() and routing.only_reads(self._sql):
+            self.execute()
+        else:
+            super()._ensure_execution()
 
 
 def _check_write(query: Any, database: Any) -> None:

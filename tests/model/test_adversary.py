@@ -1,0 +1,218 @@
+"""What must not happen silently: rows of one database used, changed or lost in another."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from pathlib import Path
+from typing import Any
+
+import peewee
+import pytest
+from peewee import CharField, ForeignKeyField, IntegerField, TextField
+
+from peewee_multidb import ConfigurationError, CrossDatabaseQuery, Databases, database_of, use_db
+from tests.model.conftest import LITES, base_model, sent_to
+
+
+@pytest.fixture
+def person(base: Any) -> Any:
+    """A model with the keys 1 and 2 in each of the three files, and names that tell the file."""
+
+    class Person(base):
+        name = CharField(null=True)
+        note = TextField(default="nothing known")
+
+    for name in LITES:
+        with use_db(name):
+            Person.create_table()
+            for number in (1, 2):
+                Person.create(name=f"{name} {number}", note=f"a note of {name}")
+    return Person
+
+
+def names(model: Any, name: str) -> list[str]:
+    return [row.name for row in model.select().using(name).order_by(model.id)]
+
+
+# A query object that is used again
+
+
+def readers() -> Any:
+    return [
+        pytest.param(lambda q: next(row.name for row in q), id="iterating"),
+        pytest.param(lambda q: q[0].name, id="indexing"),
+        pytest.param(lambda q: (len(q), q[0].name)[1], id="len"),
+        pytest.param(lambda q: q.execute()[0].name, id="execute"),
+        pytest.param(lambda q: next(q.iterator()).name, id="iterator"),
+        pytest.param(lambda q: q.first().name, id="first"),
+    ]
+
+
+@pytest.mark.parametrize("read", readers())
+def test_rule_3_a_query_of_no_scope_is_asked_again_where_it_is_used_next(person: Any, read: Any) -> None:
+    query = person.select().order_by(person.id)
+    found = []
+    for name in ("other", "third"):
+        with use_db(name):
+            found.append(read(query))
+    assert [*found, read(query)] == ["other 1", "third 1", "default 1"]
+
+
+@pytest.mark.parametrize("read", readers()[:-1])
+def test_rule_3_raw_queries_too(person: Any, read: Any) -> None:
+    query = person.raw("SELECT * FROM person ORDER BY id")
+    with use_db("other"):
+        assert read(query) == "other 1"
+    assert read(query) == "default 1"
+
+
+def test_a_query_with_rows_is_not_run_again_where_it_ran(lites: Databases, person: Any) -> None:
+    some, none = person.select(), person.select().where(person.id == 77)
+    with sent_to(lites) as sent:
+        for _ in range(3):
+            assert (len(list(some)), len(some), some[0].id) == (2, 2, 1)
+            assert (list(none), len(none)) == ([], 0)
+    assert sent.where() == ["default", "default"]
+
+
+def test_rows_of_a_database_that_execute_was_given_are_kept(lites: Databases, person: Any) -> None:
+    query = person.select()
+    query.execute(lites["other"])
+    assert (next(iter(query)).name, query[0].name) == ("other 1", "other 1")
+
+
+def test_a_raw_write_is_not_run_again_by_looking_at_it(lites: Databases, person: Any) -> None:
+    query = person.raw("INSERT INTO person (name, note) VALUES ('x', '') RETURNING *")
+    with use_db("other"):
+        query.execute()
+    with sent_to(lites) as sent:
+        assert [row.name for row in query] == ["x"]
+    assert sent.log == []
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, lambda q: pickle.loads(pickle.dumps(q))])
+def test_a_copied_query_that_was_bound_to_nothing_has_no_database(copied: Any) -> None:
+    with pytest.raises(peewee.InterfaceError, match="must be bound"):
+        copied(Plain.select().bind(None)).execute()
+
+
+class Plain(base_model(Databases({"default": "sqlite:///:memory:"}))):
+    """At module level, so that its queries can be pickled."""
+
+
+# Many rows at once
+
+
+def test_bulk_update_changes_each_row_where_it_lives(lites: Databases, person: Any) -> None:
+    here = person.get_by_id(1)
+    with use_db("other"):
+        there = person.get_by_id(2)
+    here.name, there.name = "new here", "new there"
+    assert person.bulk_update([there, here], [person.name]) == 2
+    assert names(person, "default") == ["new here", "default 2"]
+    assert names(person, "other") == ["other 1", "new there"]
+    assert names(person, "third") == ["third 1", "third 2"]
+    with use_db("third"):
+        there.name = "newer"
+        person.bulk_update((row for row in [there]), ["name"], batch_size=1)
+    assert (names(person, "other")[1], names(person, "third")[1]) == ("newer", "third 2")
+    assert person.bulk_update([], ["name"]) == 0
+
+
+def test_bulk_update_of_rows_without_a_home_follows_the_scope(person: Any) -> None:
+    with use_db("other"):
+        person.bulk_update([person(id=1, name="new")], ["name"])
+    assert (names(person, "other")[0], names(person, "default")[0]) == ("new", "default 1")
+
+
+def test_bulk_create_refuses_rows_of_another_database_as_save_does(base: Any, person: Any) -> None:
+    class Letter(base):
+        writer = ForeignKeyField(person)
+
+    for name in LITES:
+        with use_db(name):
+            Letter.create_table()
+    with use_db("other"):
+        stranger = person.get_by_id(1)
+        Letter.bulk_create([Letter(writer=stranger)])
+    with pytest.raises(CrossDatabaseQuery, match=r"Letter.writer is a Person from 'other'"):
+        Letter.bulk_create([Letter(writer=1), Letter(writer=stranger)])
+    assert [Letter.select().using(name).count() for name in LITES] == [0, 1, 0]
+
+
+# Rows that were loaded in part
+
+
+@pytest.mark.parametrize("move", [False, True])
+def test_rule_1_a_row_loaded_in_part_takes_all_of_its_values_along(person: Any, move: bool) -> None:
+    person.create(id=7, name="seven", note="a note")
+    row = person.select(person.id, person.name).where(person.id == 7).get()
+    row.name = "changed and not saved"
+    assert row.move_to("other") is None if move else row.copy_to("other") is not None
+    with use_db("other"):
+        there = person.get_by_id(7)
+    assert (there.name, there.note) == ("changed and not saved", "a note")
+
+
+def test_a_row_loaded_without_its_key_cannot_be_copied_or_moved(person: Any) -> None:
+    row = person.select(person.name).get()
+    for change in (row.copy_to, row.move_to):
+        with pytest.raises(person.DoesNotExist):
+            change("other")
+    assert [len(names(person, name)) for name in LITES] == [2, 2, 2]
+
+
+def test_what_is_no_name_or_no_saved_row_is_refused(lites: Databases, person: Any) -> None:
+    row = person.get_by_id(1)
+    for target in (None, lites["other"]):
+        with pytest.raises(ConfigurationError, match="takes a database name"):
+            row.copy_to(target)
+        with pytest.raises(ConfigurationError, match="takes a database name"):
+            row.move_to(target)
+    with pytest.raises(ConfigurationError, match="never loaded or saved"):
+        person(name="new").copy_to("other")
+    assert [len(names(person, name)) for name in LITES] == [2, 2, 2]
+
+
+def test_a_row_with_a_composite_key_that_was_loaded_in_part(base: Any) -> None:
+    class Seat(base):
+        row = IntegerField()
+        number = IntegerField()
+        guest = CharField(default="nobody")
+
+        class Meta:
+            primary_key = peewee.CompositeKey("row", "number")
+
+    for name in LITES:
+        with use_db(name):
+            Seat.create_table()
+    Seat.create(row=1, number=1, guest="Ada")
+    Seat.create(row=1, number=2, guest="Bob")
+    Seat.select(Seat.row, Seat.number).where(Seat.number == 2).get().move_to("other")
+    assert [seat.guest for seat in Seat.select()] == ["Ada"]
+    assert [seat.guest for seat in Seat.select().using("other")] == ["Bob"]
+
+
+# Copies of the Python object
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy])
+def test_rule_1_a_copied_object_lives_where_its_original_lives(
+    tmp_path: Path, person: Any, copied: Any
+) -> None:
+    unregistered = peewee.SqliteDatabase(str(tmp_path / "unregistered.db"))
+    with person.bind_ctx(unregistered):
+        person.create_table()
+        person.create(name="unregistered 1")
+    row = copied(person.select().bind(unregistered).get())
+    row.name = "changed"
+    row.save()
+    assert (names(person, "default")[0], database_of(row)) == ("default 1", None)
+    assert person.select().bind(unregistered).get().name == "changed"
+    with use_db("other"):
+        row = copied(person.get_by_id(1))
+    row.name = "changed"
+    row.save()
+    assert (names(person, "default")[0], names(person, "other")[0]) == ("default 1", "changed")
+    unregistered.close()
