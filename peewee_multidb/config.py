@@ -313,7 +313,7 @@ def _toml_loader() -> Callable[[str], dict[str, Any]]:
 
 
 def settings_from_env(
-    prefix: str = "MULTIDB_", environ: Mapping[str, str] = os.environ
+    prefix: str = "MULTIDB_", environ: Mapping[str, str] | None = None
 ) -> dict[str, DatabaseSettings]:
     """Read the variables ``<prefix><NAME>__<KEY>`` of the environment; see `settings_from`.
 
@@ -323,13 +323,13 @@ def settings_from_env(
 
     Args:
         prefix: what the names of the variables begin with.
-        environ: where to look; by default the environment of the process.
+        environ: where to look; None for the environment of the process.
 
     Raises:
         ConfigurationError: a setting is wrong, or there is none.
     """
     tables: dict[str, Any] = {}
-    for variable, text in environ.items():
+    for variable, text in (os.environ if environ is None else environ).items():
         setting = variable.removeprefix(prefix)
         if not variable.startswith(prefix) or "__" not in setting:
             continue

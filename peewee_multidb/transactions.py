@@ -70,7 +70,9 @@ class atomic:
         for item in names_or_models:
             home = getattr(getattr(item, "_meta", None), "home", None)
             if not isinstance(item, str) and not isinstance(home, Home):
-                raise ConfigurationError(f"atomic() takes database names and models, not {item!r}.")
+                raise ConfigurationError(
+                    f"atomic() takes database names and models of peewee_multidb, not {item!r}."
+                )
         self._items = names_or_models
         self._open: list[_Opened] = []
 

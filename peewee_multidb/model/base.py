@@ -7,7 +7,7 @@ from typing import Any
 import peewee
 
 from .. import routing, scope
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, CrossDatabaseQuery
 from ..home import Home
 from ..scope import Scope
 from ..shards import pruning
@@ -236,9 +236,17 @@ class Model(AsyncMethods, stock.Model, metaclass=RoutedBase):  # type: ignore[mi
             return
         around = scope.current()
         node = _new_home(cls, rows[0].__data__, around)
+        there = row_home(node).target
         for row in rows:
+            if row._home is not None and row_home(row._home).target != there:
+                home: Home = cls._meta.home
+                raise CrossDatabaseQuery(
+                    f"bulk_create() would insert {row!r} into {routing.describe(home, there)}, but it lives in "
+                    f"{routing.describe(home, row_home(row._home).target)}. Use row.copy_to(name), or "
+                    "insert_many(list(query.dicts())) for many."
+                )
             if row.__rel__:
-                refuse_strangers(row, row_home(node).target)
+                refuse_strangers(row, there)
         scope.switch(node)
         try:
             super().bulk_create(rows, batch_size)

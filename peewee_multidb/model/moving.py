@@ -64,6 +64,8 @@ def move_to(row: Any, name: str) -> None:
         with there.atomic():
             copy = _insert_copy(row, values, name)
     row._home = copy._home
+    # What was loaded beside the row is beside it no more.
+    row.__rel__.clear()
 
 
 def _whole(row: Any) -> dict[str, Any]:

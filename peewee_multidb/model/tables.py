@@ -164,10 +164,10 @@ def refuse_plain(ctx: Any, query: Any, *sources: Any) -> None:
 def cross_database(root: Home, here: Any, home: Home, there: Any) -> CrossDatabaseQuery:
     """The error for a statement that would need tables of two databases."""
     name, other = root.model.__name__, home.model.__name__
-    subject = f"a query on {name}" if root is not home else f"a query with a subquery on {name}"
+    elsewhere = "a query of it inside goes to" if root is home else f"{other} lives in"
     return CrossDatabaseQuery(
-        f"{subject[0].upper()}{subject[1:]} runs on {routing.describe(root, here)}, but {other} "
-        f"{'there' if root is home else 'lives'} in {routing.describe(home, there)}. One statement cannot "
+        f"A query on {name} runs on {routing.describe(root, here)}, but {elsewhere} "
+        f"{routing.describe(home, there)}. One statement cannot "
         f"reach both. Load them apart: .prefetch({other}) or foreign keys work across databases, or fetch "
         f"the keys first and use .in_(list)."
     )
