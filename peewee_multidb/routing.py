@@ -14,7 +14,7 @@ from typing import Any
 import peewee
 
 from . import scope as scopes
-from .errors import ReadOnlyDatabase, UnknownDatabase
+from .errors import NoDatabaseSelected, ReadOnlyDatabase, UnknownDatabase
 from .home import Home
 from .scope import Scope, Target
 from .shards import pruning
@@ -108,7 +108,7 @@ def decide(
         placed = scopes.place(scope, home)
         if placed is not None:
             chosen, final = placed[0], placed[1].final
-            why = f"the innermost scope that applies is {placed[1]!r}"
+            why = f"the innermost scope that applies is {placed[1]!r}" if reasons is not None else ""
         elif home.database is not None:
             chosen, why = home.database, f"{home.model.__name__} is bound to a Database object"
         elif home.rule is not None:
@@ -117,7 +117,7 @@ def decide(
         elif home.name is not None:
             chosen, why = home.name, _home_reason(home)
         else:
-            raise scopes.no_home(home)
+            raise _no_home(home)
     if reasons is not None:
         if home.pinned:
             reasons(f"{home.model.__name__} is db_pinned: a blanket use_db() does not move it")
@@ -207,6 +207,15 @@ def refuse_write(home: Home, scope: Scope | None, database: peewee.Database, wha
             f"{what} on {home.model.__name__} refused: database {entry.name!r} is configured read_only. "
             "Send the write elsewhere, or take read_only out of its settings."
         )
+
+
+def _no_home(home: Home) -> NoDatabaseSelected:
+    """The error for a model without a home that is used outside every scope."""
+    name = home.model.__name__
+    return NoDatabaseSelected(
+        f"{name} has no home (Meta.db_name is None) and no scope selects a database for it. "
+        f'Run the query inside `with use_db("name"):`, or say {name}.select().using("name").'
+    )
 
 
 def _home_reason(home: Home) -> str:

@@ -19,7 +19,7 @@ from typing import Any, Protocol, TypeVar
 
 import peewee
 
-from .errors import ConfigurationError, DatabaseNotAllowed, NoDatabaseSelected, UnknownDatabase, nearest
+from .errors import ConfigurationError, DatabaseNotAllowed, UnknownDatabase, nearest
 from .home import Home
 from .registry import databases, known_names
 
@@ -42,6 +42,10 @@ class Entry(Protocol):
     renames: Mapping[str, str]
     #: The name it gives is meant literally: no rename applies to it.
     final: bool
+
+    def vouches(self, home: Home) -> bool:
+        """Whether the model is where this entry says, although its ``db_name`` may not list that."""
+        ...
 
     def place(self, home: Home) -> Target | None:
         """Return where the model goes, or None when this entry does not apply to it."""
@@ -118,11 +122,18 @@ def place(scope: Scope | None, home: Home) -> tuple[Target, Entry] | None:
     while node is not None:
         target = node.entry.place(home)
         if target is not None:
-            if isinstance(target, str) and not home.allows(target) and not node.entry.final:
+            if isinstance(target, str) and not home.allows(target) and not _may_follow(node, home, target):
                 raise not_allowed(home, target)
             return target, node.entry
         node = node.parent
     return None
+
+
+def _may_follow(node: Scope, home: Home, target: str) -> bool:
+    """Whether a name that the model does not list is one that it lists, re-pointed."""
+    entry = node.entry
+    outside = node.parent
+    return entry.vouches(home) or (entry.final and target in {renamed(outside, n) for n in home.names or ()})
 
 
 def renamed(scope: Scope | None, name: str) -> str:
@@ -226,6 +237,10 @@ class use_db:
             if name is not None and name in self.renames:
                 return name
         return None if home.pinned else self.name
+
+    def vouches(self, home: Home) -> bool:
+        """Whether a model is in the database of this scope anyway: never."""
+        return False
 
     def concerns(self, home: Home) -> bool:
         """Whether the role of this scope applies to the model of that home."""
@@ -383,13 +398,3 @@ def _each_step(body: Any, held: _Held) -> Generator[Any, Any, Any]:
             step = body.send
         except BaseException as error:
             step, argument = body.throw, error
-
-
-def no_home(home: Home) -> NoDatabaseSelected:
-    """The error for a model without a home that is used outside every scope."""
-    name = home.model.__name__
-    return NoDatabaseSelected(
-        f"{name} has no home (Meta.db_name is None) and no scope selects a database for it. "
-        f'Run the query inside `with use_db("name"):`, or say {name}.select().using("name").'
-    )
-

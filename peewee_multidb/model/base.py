@@ -15,6 +15,7 @@ from . import moving
 from .aio import AsyncMethods
 from .ddl import ddl_targets, selected
 from .deleting import delete_dependents
+from .handle import ModelDatabase
 from .metadata import OPTIONS, RoutedMetadata, combined, combined_schema, own_options
 from .queries import RoutedAlias, RoutedNoop, RoutedSelect
 from .rows import RowHome, at_home, by_home, refuse_strangers, row_home
@@ -241,7 +242,7 @@ class Model(AsyncMethods, stock.Model, metaclass=RoutedBase):  # type: ignore[mi
             if row._home is not None and row_home(row._home).target != there:
                 home: Home = cls._meta.home
                 raise CrossDatabaseQuery(
-                    f"bulk_create() would insert {row!r} into {routing.describe(home, there)}, but it lives in "
+                    f"bulk_create() would insert {row!r} into {routing.describe(home, there)}, but it is from "
                     f"{routing.describe(home, row_home(row._home).target)}. Use row.copy_to(name), or "
                     "insert_many(list(query.dicts())) for many."
                 )
@@ -351,7 +352,9 @@ def _bind_in_scope(model: Any, database: Any, refs: bool, backrefs: bool, exclud
     related = [m for _, m, _ in model._meta.model_graph(refs, backrefs)] if refs or backrefs else []
     along = [m for m in related if m not in exclude and isinstance(m._meta, RoutedMetadata)]
     exclude.update(related)
-    scope.push(selected(model, database, along, before))
+    # A model's own handle would ask the model, and the model the handle.
+    target = database.obj if isinstance(database, ModelDatabase) else database
+    scope.push(selected(model, target, along, before))
     return before is not database
 
 

@@ -62,6 +62,9 @@ class selected:
     def place(self, home: Home) -> scope.Target | None:
         return self._target if home in self._homes else None
 
+    def vouches(self, home: Home) -> bool:
+        return True
+
     def concerns(self, home: Home) -> bool:
         return False
 

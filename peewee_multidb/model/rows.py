@@ -52,6 +52,10 @@ class RowHome:
             return self.target
         return None
 
+    def vouches(self, home: Home) -> bool:
+        """Whether a model is where the row is: its own is, and of others that says nothing."""
+        return home is self.home
+
     def concerns(self, home: Home) -> bool:
         """A row has no role."""
         return False
