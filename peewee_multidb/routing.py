@@ -170,7 +170,10 @@ def describe(home: Home, target: Target) -> str:
         return repr(name)
     if isinstance(target, peewee.Proxy):
         return "an uninitialized proxy" if target.obj is None else describe(home, target.obj)
-    return f"an unregistered {type(target).__name__} ({getattr(target, 'database', None)!r})"
+    database = getattr(target, "database", None)
+    if isinstance(database, str) and ("=" in database or "://" in database):
+        database = "a connection string"  # there may be a password in it
+    return f"an unregistered {type(target).__name__} ({database!r})"
 
 
 def role_for(home: Home, scope: Scope | None, is_write: bool) -> str:

@@ -131,9 +131,8 @@ def place(scope: Scope | None, home: Home) -> tuple[Target, Entry] | None:
 
 def _may_follow(node: Scope, home: Home, target: str) -> bool:
     """Whether a name that the model does not list is one that it lists, re-pointed."""
-    entry = node.entry
-    outside = node.parent
-    return entry.vouches(home) or (entry.final and target in {renamed(outside, n) for n in home.names or ()})
+    meant = {renamed(node.parent, name) for name in home.names or ()}
+    return node.entry.vouches(home) or (node.entry.final and target in meant)
 
 
 def renamed(scope: Scope | None, name: str) -> str:

@@ -13,10 +13,9 @@ from ..scope import Scope
 from ..shards import pruning
 from . import moving
 from .aio import AsyncMethods
-from .ddl import ddl_targets, selected
+from .ddl import bind_in_scope, ddl_targets, selected
 from .deleting import delete_dependents
-from .handle import ModelDatabase
-from .metadata import OPTIONS, RoutedMetadata, combined, combined_schema, own_options
+from .metadata import OPTIONS, combined, combined_schema, own_options
 from .queries import RoutedAlias, RoutedNoop, RoutedSelect
 from .rows import RowHome, at_home, by_home, refuse_strangers, row_home
 from .stock import stock
@@ -242,8 +241,8 @@ class Model(AsyncMethods, stock.Model, metaclass=RoutedBase):  # type: ignore[mi
             if row._home is not None and row_home(row._home).target != there:
                 home: Home = cls._meta.home
                 raise CrossDatabaseQuery(
-                    f"bulk_create() would insert {row!r} into {routing.describe(home, there)}, but it is from "
-                    f"{routing.describe(home, row_home(row._home).target)}. Use row.copy_to(name), or "
+                    f"bulk_create() would insert {row!r} into {routing.describe(home, there)}, but it lives "
+                    f"in {routing.describe(home, row_home(row._home).target)}. Use row.copy_to(name), or "
                     "insert_many(list(query.dicts())) for many."
                 )
             if row.__rel__:
@@ -290,7 +289,7 @@ class Model(AsyncMethods, stock.Model, metaclass=RoutedBase):  # type: ignore[mi
         """
         if _exclude is None:
             return bool(super().bind(database, bind_refs, bind_backrefs))
-        return _bind_in_scope(cls, database, bind_refs, bind_backrefs, _exclude)
+        return bind_in_scope(cls, database, bind_refs, bind_backrefs, _exclude)
 
     # Tables
 
@@ -334,28 +333,6 @@ def _new_home(model: Any, values: dict[str, Any], around: Scope | None) -> Scope
     if around is None and target == home.name:
         return model._meta.settled  # type: ignore[no-any-return]
     return Scope(RowHome(target, home), around)
-
-
-def _bind_in_scope(model: Any, database: Any, refs: bool, backrefs: bool, exclude: Any) -> bool:
-    """Do what a ``bind_ctx`` block asks: bind on entering, and on leaving bind what was there before.
-
-    Peewee says only "bind this"; that it is leaving shows in what it asks for.
-    """
-    before = model._meta.database
-    node = scope.current()
-    while node is not None:
-        entry = node.entry
-        if isinstance(entry, selected) and entry.home is model._meta.home and entry.before is database:
-            scope.pop(entry)
-            return before is not database
-        node = node.parent
-    related = [m for _, m, _ in model._meta.model_graph(refs, backrefs)] if refs or backrefs else []
-    along = [m for m in related if m not in exclude and isinstance(m._meta, RoutedMetadata)]
-    exclude.update(related)
-    # A model's own handle would ask the model, and the model the handle.
-    target = database.obj if isinstance(database, ModelDatabase) else database
-    scope.push(selected(model, target, along, before))
-    return before is not database
 
 
 def current_db(model: Any) -> str | None:

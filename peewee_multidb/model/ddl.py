@@ -11,9 +11,10 @@ import peewee
 from .. import routing, scope
 from ..errors import ConfigurationError, CrossDatabaseQuery
 from ..home import Home
+from .handle import ModelDatabase
 from .stock import stock
 
-__all__ = ["RoutedSchema", "ddl_targets", "has_constraint", "selected"]
+__all__ = ["RoutedSchema", "bind_in_scope", "ddl_targets", "has_constraint", "selected"]
 
 
 def ddl_targets(model: Any) -> list[scope.Target]:
@@ -76,6 +77,28 @@ class selected:
 
     def __repr__(self) -> str:
         return f"{self.home.model.__name__} bound to {routing.describe(self.home, self._target)}"
+
+
+def bind_in_scope(model: Any, database: Any, refs: bool, backrefs: bool, exclude: Any) -> bool:
+    """Do what a ``bind_ctx`` block asks: bind on entering, and on leaving bind what was there before.
+
+    Peewee says only "bind this"; that it is leaving shows in what it asks for.
+    """
+    before = model._meta.database
+    node = scope.current()
+    while node is not None:
+        entry = node.entry
+        if isinstance(entry, selected) and entry.home is model._meta.home and entry.before is database:
+            scope.pop(entry)
+            return before is not database
+        node = node.parent
+    related = [m for _, m, _ in model._meta.model_graph(refs, backrefs)] if refs or backrefs else []
+    along = [m for m in related if m not in exclude and isinstance(getattr(m._meta, "home", None), Home)]
+    exclude.update(related)
+    # A model's own handle would ask the model, and the model the handle.
+    target = database.obj if isinstance(database, ModelDatabase) else database
+    scope.push(selected(model, target, along, before))
+    return before is not database
 
 
 def has_constraint(field: Any) -> bool:

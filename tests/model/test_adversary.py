@@ -11,7 +11,15 @@ import peewee
 import pytest
 from peewee import CharField, ForeignKeyField, IntegerField, TextField
 
-from peewee_multidb import ConfigurationError, CrossDatabaseQuery, Databases, database_of, use_db
+from peewee_multidb import (
+    ConfigurationError,
+    CrossDatabaseQuery,
+    DatabaseNotAllowed,
+    Databases,
+    database_of,
+    explain_route,
+    use_db,
+)
 from tests.model.conftest import LITES, base_model, sent_to
 
 
@@ -99,6 +107,71 @@ def test_a_copied_query_that_was_bound_to_nothing_has_no_database(copied: Any) -
 
 class Plain(base_model(Databases({"default": "sqlite:///:memory:"}))):
     """At module level, so that its queries can be pickled."""
+
+
+# Beside a row
+
+
+@pytest.fixture
+def audit(base: Any, person: Any) -> Any:
+    """A model that may live beside persons in default and other, with a table in third that is not its."""
+
+    class Audit(base):
+        about = ForeignKeyField(person, backref="audits")
+
+        class Meta:
+            db_name = ("default", "other")
+
+    Audit.create_table()
+    for name in ("other", "third"):
+        base._meta.home.registry[name].execute_sql(
+            "CREATE TABLE audit (id INTEGER PRIMARY KEY, about_id INTEGER)"
+        )
+    for name in LITES:
+        base._meta.home.registry[name].execute_sql("INSERT INTO audit (about_id) VALUES (1)")
+    return Audit
+
+
+def test_rule_2_a_model_beside_a_row_does_not_follow_it_where_it_may_not_be(person: Any, audit: Any) -> None:
+    for name in ("default", "other"):
+        with use_db(name):
+            row = person.get_by_id(1)
+        assert [database_of(one) for one in row.audits] == [name]
+    with use_db("third"):
+        row = person.get_by_id(1)
+    with pytest.raises(DatabaseNotAllowed, match="Audit may not be sent to database 'third'"):
+        list(row.audits)
+    with pytest.raises(DatabaseNotAllowed):
+        row.delete_instance(recursive=True)
+    with pytest.raises(DatabaseNotAllowed):
+        list(person.select().using("third").prefetch(audit))
+    assert person.select().using("third").count() == 2
+
+
+def test_rule_2_a_name_that_is_re_pointed_there_still_takes_it_along(person: Any, audit: Any) -> None:
+    with use_db(default="third"):
+        row = person.get_by_id(1)
+        assert audit.select().count() == 1
+    assert [database_of(one) for one in row.audits] == ["third"]
+
+
+def test_a_models_own_handle_may_be_bound_for_a_block(person: Any, base: Any) -> None:
+    class Other(base):
+        pass
+
+    handle = person._meta.database
+    for model in (person, Other):
+        with use_db("other"), model.bind_ctx(handle):
+            assert model._meta.database.database.endswith("/other.db")
+        assert model._meta.database is model._meta.handle
+
+
+@pytest.mark.parametrize("dsn", ["postgresql://app:secret@host/app", "host=h dbname=app password=secret"])
+def test_no_message_shows_the_password_of_a_connection_string(base: Any, person: Any, dsn: str) -> None:
+    with person.bind_ctx(peewee.PostgresqlDatabase(dsn)):
+        shown = str(explain_route(person.select().where(person.id == 1)))
+    assert "unregistered PostgresqlDatabase" in shown
+    assert "secret" not in shown
 
 
 # Many rows at once
