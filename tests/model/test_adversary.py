@@ -113,7 +113,7 @@ class Plain(base_model(Databases({"default": "sqlite:///:memory:"}))):
 
 
 @pytest.fixture
-def audit(base: Any, person: Any) -> Any:
+def audit(lites: Databases, base: Any, person: Any) -> Any:
     """A model that may live beside persons in default and other, with a table in third that is not its."""
 
     class Audit(base):
@@ -124,11 +124,9 @@ def audit(base: Any, person: Any) -> Any:
 
     Audit.create_table()
     for name in ("other", "third"):
-        base._meta.home.registry[name].execute_sql(
-            "CREATE TABLE audit (id INTEGER PRIMARY KEY, about_id INTEGER)"
-        )
+        lites[name].execute_sql("CREATE TABLE audit (id INTEGER PRIMARY KEY, about_id INTEGER)")
     for name in LITES:
-        base._meta.home.registry[name].execute_sql("INSERT INTO audit (about_id) VALUES (1)")
+        lites[name].execute_sql("INSERT INTO audit (about_id) VALUES (1)")
     return Audit
 
 
