@@ -20,6 +20,14 @@ __all__ = ["RoutedDelete", "RoutedInsert", "RoutedRaw", "RoutedUpdate", "RoutedW
 class RoutedWrite(RoutedQuery):
     """Queries that change rows."""
 
+    def __sql__(self, ctx: Any) -> Any:
+        # Inside another statement, a WITH clause for instance, it is not executed but writes all the same.
+        if ctx._sql and ctx.state.settings.get(FRAME) is not SHOWN:
+            database = dialect.context_database(ctx)
+            if database is not None:
+                _check_write(self, database)
+        return super().__sql__(ctx)
+
     def _get_model_cursor_wrapper(self, cursor: Any) -> Any:
         return self._homed(cursor, [], self.model)
 
@@ -65,7 +73,8 @@ class RoutedInsert(RoutedWrite, stock.ModelInsert):  # type: ignore[misc]
             return stock.Insert._execute(self, database)
         finally:
             # Peewee adds the primary key for engines with RETURNING; the next run may be on another.
-            self._returning, self._row_type = returning, row_type
+            # And what is compiled next, by Database.execute() for instance, may be for another.
+            self._returning, self._row_type, self._ran_on = returning, row_type, None
 
     def apply_returning(self, ctx: Any) -> Any:
         # Running, the engine is known already; shown, the context knows it.

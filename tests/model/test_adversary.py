@@ -16,9 +16,11 @@ from peewee_multidb import (
     CrossDatabaseQuery,
     DatabaseNotAllowed,
     Databases,
+    ReadOnlyDatabase,
     database_of,
     explain_route,
     use_db,
+    use_replica,
 )
 from tests.model.conftest import LITES, base_model, sent_to
 
@@ -107,6 +109,28 @@ def test_a_copied_query_that_was_bound_to_nothing_has_no_database(copied: Any) -
 
 class Plain(base_model(Databases({"default": "sqlite:///:memory:"}))):
     """At module level, so that its queries can be pickled."""
+
+
+def test_rule_7_an_insert_that_has_run_is_compiled_anew_for_another_engine(person: Any) -> None:
+    query = person.insert(name="x")
+    query.execute()
+    for engine, says in ((peewee.PostgresqlDatabase, True), (peewee.MySQLDatabase, False)):
+        sql, _ = engine("never connected").get_sql_context().parse(query)
+        assert (" RETURNING " in sql) is says
+    assert query.execute() == 4
+
+
+def test_a_write_in_a_with_clause_is_a_write(lites: Databases, person: Any) -> None:
+    gone = person.delete().where(person.id == 1).returning(person.id).cte("gone")
+    query = person.select().join(gone, on=(gone.c.id == person.id)).with_cte(gone)
+    assert query.sql()[0].startswith("WITH")
+    lites.add("guarded", "sqlite:///:memory:", read_only=True)
+    with sent_to(lites) as sent:
+        with pytest.raises(ReadOnlyDatabase, match="DELETE on Person refused: database 'guarded'"):
+            list(query.using("guarded"))
+        with use_replica(), pytest.raises(ReadOnlyDatabase, match="use_replica"):
+            list(query)
+    assert sent.log == []
 
 
 # Beside a row
