@@ -238,7 +238,7 @@ class use_db:
         return None if home.pinned else self.name
 
     def vouches(self, home: Home) -> bool:
-        """Whether a model is in the database of this scope anyway: never."""
+        """Whether a model of that home is in this scope's database anyway: never."""
         return False
 
     def concerns(self, home: Home) -> bool:
