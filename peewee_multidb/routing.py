@@ -102,8 +102,7 @@ def decide(
     final = False
     if using is not None:
         chosen, why = using, "the query itself says so: using() or bind()"
-        if isinstance(using, str) and not home.allows(using):
-            raise scopes.not_allowed(home, using)
+        _refuse_unlisted(home, scope, using)
     else:
         placed = scopes.place(scope, home)
         if placed is not None:
@@ -122,14 +121,28 @@ def decide(
         if home.pinned:
             reasons(f"{home.model.__name__} is db_pinned: a blanket use_db() does not move it")
         reasons(f"{describe(home, chosen)}: {why}")
+    if home.rule is not None and query is not None:
+        shard = chosen if isinstance(chosen, str) else home.registry.name_of(chosen)
+        # A database that is no shard of the model got here by a rename, or is nobody's but the user's.
+        if shard is not None and home.allows(shard):
+            pruning.refuse_wrong_shard(home, query, shard)
     if not isinstance(chosen, str):
         return chosen
-    if home.rule is not None and query is not None:
-        pruning.refuse_wrong_shard(home, query, chosen)
     name = chosen if final or scope is None else scopes.renamed(scope, chosen)
     if reasons is not None and name != chosen:
         reasons(f"{name!r}: a scope re-points {chosen!r} to it")
     return name
+
+
+def _refuse_unlisted(home: Home, scope: Scope | None, using: Target) -> None:
+    """Raise if the model's ``db_name`` does not list a database, named or not, nor a rename leads there."""
+    if home.names is None:
+        return
+    name = using if isinstance(using, str) else home.registry.name_of(using)
+    if name is None or home.allows(name):
+        return
+    if isinstance(using, str) or name not in {scopes.renamed(scope, one) for one in home.names}:
+        raise scopes.not_allowed(home, name)
 
 
 def follow(

@@ -17,6 +17,7 @@ from peewee_multidb import (
     DatabaseNotAllowed,
     Databases,
     ReadOnlyDatabase,
+    WrongShard,
     database_of,
     explain_route,
     use_db,
@@ -131,6 +132,46 @@ def test_a_write_in_a_with_clause_is_a_write(lites: Databases, person: Any) -> N
         with use_replica(), pytest.raises(ReadOnlyDatabase, match="use_replica"):
             list(query)
     assert sent.log == []
+
+
+# A query that is bound to a Database object
+
+
+def test_rule_9_a_bound_write_does_not_go_to_another_shard(lites: Databases, base: Any) -> None:
+    class Order(base):
+        number = IntegerField()
+
+        class Meta:
+            db_name = staticmethod(lambda number: "other" if number % 2 else "third")
+            shard_key = "number"
+            shards = ("other", "third")
+
+    Order.create_table()
+    for write in (
+        Order.insert(number=1),
+        Order.delete().where(Order.number == 1),
+        Order.update(number=2).where(Order.number == 1),
+    ):
+        with pytest.raises(WrongShard):
+            write.bind(lites["third"]).execute()
+        with Order.bind_ctx(lites["third"]), pytest.raises(WrongShard):
+            write.clone().execute()
+    assert Order.insert(number=1).bind(lites["other"]).execute() == 1
+    assert Order.select().bind(lites["third"]).count() == 0
+    with pytest.raises(DatabaseNotAllowed):
+        Order.select().bind(lites["default"]).count()
+
+
+def test_rule_2_a_bound_query_goes_to_no_database_that_the_model_does_not_list(
+    lites: Databases, person: Any, audit: Any
+) -> None:
+    with pytest.raises(DatabaseNotAllowed, match="Audit may not be sent to database 'third'"):
+        audit.select().bind(lites["third"]).count()
+    assert audit.select().bind(lites["other"]).count() == 1
+    with use_db(default="third"):
+        assert audit.select().bind(lites["third"]).count() == 1
+    with audit.bind_ctx(lites["third"]):
+        assert audit.select().count() == 1
 
 
 # Beside a row
