@@ -6,6 +6,8 @@ from typing import Any
 
 from peewee import ForeignKeyField, ManyToManyFieldAccessor
 
+from .. import routing
+from ..errors import CrossDatabaseQuery
 from .queries import RoutedRead, RoutedSelect
 from .rows import at_home
 from .stock import stock
@@ -19,16 +21,33 @@ class RoutedManyToMany(RoutedRead, stock.ManyToManyQuery):  # type: ignore[misc]
     _get_model_cursor_wrapper = RoutedSelect._get_model_cursor_wrapper
 
     def add(self, value: Any, clear_existing: bool = False) -> Any:
+        self._refuse_strangers(value)
         with at_home(self._instance):
             return super().add(value, clear_existing)
 
     def remove(self, value: Any) -> Any:
+        self._refuse_strangers(value)
         with at_home(self._instance):
             return super().remove(value)
 
     def clear(self) -> Any:
         with at_home(self._instance):
             return super().clear()
+
+    def _refuse_strangers(self, value: Any) -> None:
+        """Raise for a row of another database: its key may be somebody else's where this one lives."""
+        row = self._instance
+        for other in value if isinstance(value, (list, tuple)) else [value]:
+            node = getattr(other, "_home", None)
+            if node is None or row._home is None or not row._meta.home.shares(node.entry.home):
+                continue
+            here, there = row._home.entry.target, node.entry.target
+            if here != there:
+                raise CrossDatabaseQuery(
+                    f"{other!r} is from {routing.describe(node.entry.home, there)}, but {row!r} lives in "
+                    f"{routing.describe(row._meta.home, here)}, where the same key may be another row. "
+                    "Load it from there, or copy_to() it there, or give the key alone."
+                )
 
 
 class RoutedManyToManyAccessor(ManyToManyFieldAccessor):
@@ -73,5 +92,3 @@ def create_through_model(field: Any, owner: Any) -> Any:
     }
     metaclass: Any = type(Model)
     return metaclass(f"{left.__name__}{right.__name__}Through", (Model,), attributes)
-
-

@@ -9,7 +9,7 @@ from typing import Any
 
 import peewee
 import pytest
-from peewee import CharField, ForeignKeyField, IntegerField, TextField
+from peewee import CharField, ForeignKeyField, IntegerField, ManyToManyField, TextField
 
 from peewee_multidb import (
     ConfigurationError,
@@ -275,6 +275,31 @@ def test_bulk_create_refuses_rows_of_another_database_as_save_does(base: Any, pe
     with pytest.raises(CrossDatabaseQuery, match=r"Letter.writer is a Person from 'other'"):
         Letter.bulk_create([Letter(writer=1), Letter(writer=stranger)])
     assert [Letter.select().using(name).count() for name in LITES] == [0, 1, 0]
+
+
+def test_a_many_to_many_field_refuses_rows_of_another_database(base: Any, person: Any) -> None:
+    class Group(base):
+        members = ManyToManyField(person, backref="groups")
+
+    for name in LITES:
+        with use_db(name):
+            Group.create_table()
+            Group.members.get_through_model().create_table()
+    with use_db("other"):
+        group = Group.create()
+        friend = person.get_by_id(1)
+    stranger = person.get_by_id(2)
+    group.members.add(friend)
+    for change in (
+        lambda: group.members.add([friend, stranger]),
+        lambda: group.members.remove(stranger),
+        lambda: setattr(group, "members", [stranger]),
+    ):
+        with pytest.raises(CrossDatabaseQuery, match=r"is from 'default', but .* lives in 'other'"):
+            change()
+    assert list(group.members) == [friend]
+    group.members.add(stranger.id)
+    assert [row.name for row in group.members.order_by(person.id)] == ["other 1", "other 2"]
 
 
 # Rows that were loaded in part
