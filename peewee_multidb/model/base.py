@@ -156,8 +156,7 @@ class Model(AsyncMethods, stock.Model, metaclass=RoutedBase):  # type: ignore[mi
             saved = super().save(force_insert, only)
             self._home = meta.settled
             return saved
-        if around is not None and scope.role_of(around, home) == "replica":
-            routing.refuse_write(home, around, routing.live(home, routing.decide(home, around)), "save()")
+        _refuse_under_replica(home, around, "save()")
         if node is None:
             node = _new_home(type(self), self.__data__, around)
         if self.__rel__:
@@ -172,10 +171,7 @@ class Model(AsyncMethods, stock.Model, metaclass=RoutedBase):  # type: ignore[mi
 
     def delete_instance(self, recursive: bool = False, delete_nullable: bool = False) -> Any:
         """Delete the row where it lives; with recursive, its dependents where they live."""
-        around = scope.current()
-        if around is not None and scope.role_of(around, self._meta.home) == "replica":
-            database = routing.live(self._meta.home, routing.decide(self._meta.home, around))
-            routing.refuse_write(self._meta.home, around, database, "delete_instance()")
+        _refuse_under_replica(self._meta.home, scope.current(), "delete_instance()")
         with at_home(self):
             if recursive and delete_dependents(self, delete_nullable):
                 recursive = False
@@ -321,6 +317,12 @@ class Model(AsyncMethods, stock.Model, metaclass=RoutedBase):  # type: ignore[mi
         for target in ddl_targets(cls):
             with selected(cls, target):
                 super().truncate_table(**options)
+
+
+def _refuse_under_replica(home: Home, around: Scope | None, what: str) -> None:
+    """Raise if the caller is in `use_replica`, before the row's own scope takes its place."""
+    if around is not None and scope.role_of(around, home) == "replica":
+        routing.refuse_write(home, around, routing.live(home, routing.decide(home, around)), what)
 
 
 def _new_home(model: Any, values: dict[str, Any], around: Scope | None) -> Scope:

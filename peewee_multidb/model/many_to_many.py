@@ -9,7 +9,7 @@ from peewee import ForeignKeyField, ManyToManyFieldAccessor
 from .. import routing
 from ..errors import CrossDatabaseQuery
 from .queries import RoutedRead, RoutedSelect
-from .rows import at_home
+from .rows import at_home, row_home, strangers_home
 from .stock import stock
 
 __all__ = ["RoutedManyToMany", "RoutedManyToManyAccessor", "create_through_model"]
@@ -37,14 +37,15 @@ class RoutedManyToMany(RoutedRead, stock.ManyToManyQuery):  # type: ignore[misc]
     def _refuse_strangers(self, value: Any) -> None:
         """Raise for a row of another database: its key may be somebody else's where this one lives."""
         row = self._instance
+        if row._home is None:
+            return
+        here = row_home(row._home).target
         for other in value if isinstance(value, (list, tuple)) else [value]:
-            node = getattr(other, "_home", None)
-            if node is None or row._home is None or not row._meta.home.shares(node.entry.home):
-                continue
-            here, there = row._home.entry.target, node.entry.target
-            if here != there:
+            stranger = strangers_home(row._meta.home, here, other)
+            if stranger is not None:
+                there = routing.describe(stranger.home, stranger.target)
                 raise CrossDatabaseQuery(
-                    f"{other!r} is from {routing.describe(node.entry.home, there)}, but {row!r} lives in "
+                    f"{other!r} is from {there}, but {row!r} lives in "
                     f"{routing.describe(row._meta.home, here)}, where the same key may be another row. "
                     "Load it from there, or copy_to() it there, or give the key alone."
                 )

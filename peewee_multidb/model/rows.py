@@ -27,6 +27,7 @@ __all__ = [
     "refuse_strangers",
     "routed_accessor",
     "row_home",
+    "strangers_home",
 ]
 
 
@@ -119,6 +120,15 @@ def by_home(rows: Iterable[Any]) -> list[list[Any]]:
     return list(groups.values())
 
 
+def strangers_home(home: Home, target: Any, other: Any) -> RowHome | None:
+    """Return where another row lives, if that is not the target although both models live side by side."""
+    node = getattr(other, "_home", None)
+    if node is None:
+        return None
+    there = row_home(node)
+    return there if there.target != target and home.shares(there.home) else None
+
+
 def refuse_strangers(row: Any, target: Any) -> None:
     """Raise if a foreign key of a row holds a row of the same household from another database.
 
@@ -132,11 +142,11 @@ def refuse_strangers(row: Any, target: Any) -> None:
     meta = row._meta
     for field in meta.refs:
         other = row.__rel__.get(field.name)
-        node = getattr(other, "_home", None)
-        if node is None or node.entry.target == target or not meta.home.shares(node.entry.home):
+        stranger = strangers_home(meta.home, target, other)
+        if stranger is None:
             continue
         here = routing.describe(meta.home, target)
-        there = routing.describe(node.entry.home, node.entry.target)
+        there = routing.describe(stranger.home, stranger.target)
         raise CrossDatabaseQuery(
             f"{type(row).__name__}.{field.name} is a {type(other).__name__} from {there}, but the row is "
             f"saved to {here}, where the same key may be another row. Load it from {here}, or copy_to() it "
