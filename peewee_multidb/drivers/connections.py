@@ -15,6 +15,7 @@ import asyncio
 import contextlib
 import os
 import threading
+import time
 import weakref
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
@@ -34,6 +35,7 @@ __all__ = [
     "has_transaction",
     "is_async",
     "is_lost",
+    "pause",
     "watch",
 ]
 
@@ -108,6 +110,16 @@ def is_lost(database: Any) -> bool:
         return conn is None or bool(conn.stale())
     # What psycopg and what the MySQL drivers call it; SQLite has no server to lose.
     return bool(getattr(conn, "closed", False)) or not getattr(conn, "open", True)
+
+
+def pause(database: Any, seconds: float) -> None:
+    """Sleep; code that runs in the bridge of an asynchronous database lets other tasks go on meanwhile."""
+    if is_async(database):
+        from playhouse.pwasyncio import await_  # type: ignore[import-untyped]
+
+        await_(asyncio.sleep(seconds))
+    else:
+        time.sleep(seconds)
 
 
 def give_back(database: Any) -> None:
