@@ -7,7 +7,7 @@ with `register`, or by an entry point of the group ``peewee_multidb.drivers`` na
 from __future__ import annotations
 
 from . import mysql, postgresql, sqlite
-from .base import Driver, Traits, find, register, traits_of
+from .base import Driver, Traits, TwoPhase, find, register, traits_of
 from .session import SessionStatements, Statement, start_session
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "SessionStatements",
     "Statement",
     "Traits",
+    "TwoPhase",
     "find",
     "mysql",
     "postgresql",

@@ -20,9 +20,30 @@ from ..config import DatabaseSettings, DatabaseURL, parse_url
 from ..errors import ConfigurationError, nearest
 from ..urls import unseal
 
-__all__ = ["Driver", "Traits", "find", "register", "traits_of"]
+__all__ = ["Driver", "Traits", "TwoPhase", "find", "register", "traits_of"]
 
 ENTRY_POINTS = "peewee_multidb.drivers"
+
+
+@dataclass(frozen=True, slots=True)
+class TwoPhase:
+    """The statements of an engine's two-phase commit; ``{xid}`` stands for the quoted transaction id.
+
+    Attributes:
+        begin: what starts a transaction that can be prepared, instead of BEGIN; None for the usual BEGIN.
+        prepare: what the server is told, in this order, before it promises to commit.
+        commit: makes a prepared transaction permanent, from any connection.
+        rollback: undoes a prepared transaction, from any connection.
+        recover: lists the prepared transactions.
+        recovered_xid: the position of the id, text or bytes, among the columns of `recover`, from 0.
+    """
+
+    begin: str | None
+    prepare: tuple[str, ...]
+    commit: str
+    rollback: str
+    recover: str
+    recovered_xid: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +55,24 @@ class Traits:
         max_params: the most bound parameters of one statement.
         is_async: whether queries run through the bridge of `playhouse.pwasyncio`.
         ddl_in_transaction: whether a rollback undoes CREATE TABLE.
+        max_rows: the most rows of one VALUES list; None where only `max_params` limits them.
+        transactions: whether a rollback undoes anything at all.
+        savepoints: whether a part of a transaction can be undone.
+        two_phase: how a transaction is prepared and committed later; None where it cannot be.
+        read_only_session: whether ``read_only`` makes the server itself refuse writes in the session.
+        probe: the cheapest statement that shows that a server answers.
     """
 
     engine: str
     max_params: int
     is_async: bool = False
     ddl_in_transaction: bool = False
+    max_rows: int | None = None
+    transactions: bool = True
+    savepoints: bool = True
+    two_phase: TwoPhase | None = None
+    read_only_session: bool = False
+    probe: str = "SELECT 1"
 
 
 class Driver(ABC):
@@ -204,11 +237,36 @@ SQLITE = Traits(
     "sqlite",
     max_params=32766 if peewee.SqliteDatabase.server_version >= (3, 32, 0) else 999,
     ddl_in_transaction=True,
+    read_only_session=True,
+)
+#: https://www.postgresql.org/docs/current/sql-prepare-transaction.html; for superusers, and for others
+#: their own transactions. Needs ``max_prepared_transactions`` of the server, which is 0 until set.
+PREPARE_TRANSACTION = TwoPhase(
+    begin=None,
+    prepare=("PREPARE TRANSACTION {xid}",),
+    commit="COMMIT PREPARED {xid}",
+    rollback="ROLLBACK PREPARED {xid}",
+    recover="SELECT gid FROM pg_prepared_xacts WHERE database = current_database()",
+)
+#: https://mariadb.com/kb/en/xa-transactions/, of MySQL 5.0 and later, for InnoDB tables.
+XA = TwoPhase(
+    begin="XA START {xid}",
+    prepare=("XA END {xid}", "XA PREPARE {xid}"),
+    commit="XA COMMIT {xid}",
+    rollback="XA ROLLBACK {xid}",
+    recover="XA RECOVER",
+    recovered_xid=3,
 )
 #: The wire protocol counts parameters in 16 bits; asyncpg takes it for a signed number.
-POSTGRESQL = Traits("postgresql", max_params=65535, ddl_in_transaction=True)
+POSTGRESQL = Traits(
+    "postgresql",
+    max_params=65535,
+    ddl_in_transaction=True,
+    two_phase=PREPARE_TRANSACTION,
+    read_only_session=True,
+)
 POSTGRESQL_ASYNC = replace(POSTGRESQL, max_params=32767, is_async=True)
-MYSQL = Traits("mysql", max_params=65535)
+MYSQL = Traits("mysql", max_params=65535, two_phase=XA, read_only_session=True)
 #: For a Database class that nobody described: what the smallest of the engines can do.
 UNKNOWN = Traits("unknown", max_params=999)
 
