@@ -19,10 +19,13 @@ import peewee
 from ..config import DatabaseSettings, DatabaseURL, parse_url
 from ..errors import ConfigurationError, nearest
 from ..urls import unseal
+from .wire import OWN_CONNECTION, Wire, apply_wire, wire_from
 
-__all__ = ["Driver", "Traits", "TwoPhase", "find", "register", "traits_of"]
+__all__ = ["Driver", "Traits", "TwoPhase", "find", "open_server", "register", "traits_of"]
 
 ENTRY_POINTS = "peewee_multidb.drivers"
+
+WIRE = "wire"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +82,14 @@ class Driver(ABC):
     """One engine with one DB-API module (or whichever Peewee finds).
 
     A subclass sets `traits`, writes `build` and is registered, by `register` or by an entry point.
+
+    Attributes:
+        wire: how a role reaches the server, unless the option ``wire`` of a database says otherwise.
     """
 
     schemes: ClassVar[tuple[str, ...]] = ()
     traits: ClassVar[Traits]
+    wire: ClassVar[Wire] = OWN_CONNECTION
 
     @abstractmethod
     def build(self, settings: DatabaseSettings, url: DatabaseURL, *, read_only: bool) -> peewee.Database:
@@ -99,8 +106,13 @@ class Driver(ABC):
 
     @staticmethod
     def options(settings: DatabaseSettings, url: DatabaseURL) -> dict[str, Any]:
-        """The options of the settings, with those in the url of this server on top, in plain text."""
-        return {**unseal(settings.options), **unseal(url.options)}
+        """The options of the settings, with those in the url of this server on top, in plain text.
+
+        Without ``wire``, which `open_server` has an eye on.
+        """
+        options = {**unseal(settings.options), **unseal(url.options)}
+        options.pop(WIRE, None)
+        return options
 
     @staticmethod
     def address(settings: DatabaseSettings, url: DatabaseURL) -> dict[str, Any]:
@@ -165,8 +177,38 @@ def _installed(scheme: str) -> Driver:
             raise ConfigurationError(
                 f"{owner} is a {type(found).__name__}, not a peewee_multidb.drivers.Driver"
             )
+        if not isinstance(getattr(found, "traits", None), Traits):
+            raise ConfigurationError(f"{owner} declares no traits, which must be a Traits(...)")
         return found
     raise ConfigurationError(f"unknown URL scheme {scheme!r}; {nearest(scheme, {*_drivers, *points.names})}")
+
+
+def open_server(
+    settings: DatabaseSettings, url: DatabaseURL, *, role: str = "primary", read_only: bool
+) -> peewee.Database:
+    """Make the Database object of one server of a named database; it does not connect yet.
+
+    Args:
+        settings: the settings of the named database.
+        url: the server: ``settings.url``, or the URL of one of its replicas.
+        role: ``primary`` or ``replica``: what this object is for, where the address does not tell.
+        read_only: whether the server is to refuse writes in this session.
+
+    Raises:
+        ConfigurationError: the settings cannot work, or a module is not installed.
+    """
+    driver = find(url)
+    database = driver.build(settings, url, read_only=read_only)
+    if not isinstance(database, peewee.Database):
+        raise ConfigurationError(
+            f"database {settings.name!r}: the driver of {url.scheme}:// returned a "
+            f"{type(database).__name__}, not a peewee Database"
+        )
+    chosen = {**settings.options, **url.options}.get(WIRE)
+    wire = driver.wire if chosen is None else wire_from(f"database {settings.name!r}", chosen)
+    if wire != OWN_CONNECTION:
+        apply_wire(database, wire, settings, url, role)
+    return database
 
 
 def require_database_name(settings: DatabaseSettings, url: DatabaseURL) -> None:
