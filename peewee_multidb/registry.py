@@ -18,7 +18,7 @@ from typing import Any
 import peewee
 
 from .config import DatabaseSettings, check_shared, settings_from, settings_from_env, settings_from_toml
-from .drivers import connections, find
+from .drivers import connections, find, open_server
 from .errors import ConfigurationError, MultiDBError, UnknownDatabase, nearest
 
 __all__ = ["Databases", "Entry", "databases"]
@@ -55,7 +55,7 @@ class Entry:
         url = self.settings.url
         assert url is not None
         try:
-            return find(url).build(self.settings, url, read_only=self.read_only)
+            return open_server(self.settings, url, read_only=self.read_only)
         except MultiDBError:
             raise
         except TypeError as error:
