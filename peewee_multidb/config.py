@@ -190,7 +190,8 @@ def _number(where: str, table: Mapping[str, Any], key: str, above: float | None 
     value = _take(where, table, key, (int, float))
     if value is None or (value > above if above is not None else value >= 0):
         return value
-    raise ConfigurationError(f"{where}: {key!r} must be {'at least 0' if above is None else f'above {above}'}")
+    least = "at least 0" if above is None else f"above {above}"
+    raise ConfigurationError(f"{where}: {key!r} must be {least}")
 
 
 def _pool(where: str, value: object) -> PoolSettings | None:

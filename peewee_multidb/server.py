@@ -5,6 +5,7 @@ The registry makes these objects and `replicas` keeps them up to date; nothing h
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -13,10 +14,10 @@ from typing import Any, TypeVar
 
 import peewee
 
-from .drivers import traits_of
+from .drivers import connections, traits_of
 from .drivers.replication import Position, ServerState
 
-__all__ = ["Server", "ServerEvent", "ServerStatus"]
+__all__ = ["Server", "ServerEvent"]
 
 R = TypeVar("R")
 
@@ -38,37 +39,6 @@ class ServerEvent:
     until: float | None = None
 
 
-@dataclass(frozen=True)
-class ServerStatus:
-    """A server as `Databases.status` found it.
-
-    Attributes:
-        name: the database name.
-        server: the server's URL, without its password.
-        role: ``"primary"`` or ``"replica"``, as configured.
-        reachable: it answered just now.
-        writable: it takes writes; None when it cannot be told.
-        lag: seconds that it is behind, infinite when replication has stopped; None when it cannot be told.
-        lag_bytes: bytes of the log that it is behind, on PostgreSQL; None elsewhere.
-        position: how far its log has come, in the form that the server writes; None without positions.
-        in_use: queries of this process that are running on it.
-        ejected_until: seconds since the epoch until which it gets no reads after a connection error.
-        problem: why it gets no reads, or why it did not answer; None when all is well.
-    """
-
-    name: str
-    server: str
-    role: str
-    reachable: bool
-    writable: bool | None
-    lag: float | None
-    lag_bytes: int | None
-    position: str | None
-    in_use: int
-    ejected_until: float | None
-    problem: str | None
-
-
 class Server:
     """The primary of a named database, or one of its replicas.
 
@@ -84,8 +54,10 @@ class Server:
         lag: seconds that it was behind when it was looked at last; None when that cannot be told.
         problem: why it gets no reads; None while it does.
         resting_until: the moment, by `time.monotonic`, at which an ejected server is tried again.
+        slow_until: the moment, by `time.monotonic`, until which nobody waits for it to catch up.
         checked: the moment, by `time.monotonic`, at which it was looked at last; None before the first time.
         generation: how often it was ejected: older connections are dead.
+        local: of this thread: `generation`, as it was when its connection was opened.
     """
 
     __slots__ = (
@@ -95,12 +67,14 @@ class Server:
         "in_use",
         "label",
         "lag",
+        "local",
         "lock",
         "name",
         "problem",
         "reached",
         "resting_until",
         "role",
+        "slow_until",
         "weight",
         "zone",
     )
@@ -132,7 +106,23 @@ class Server:
         self.problem: str | None = None
         self.resting_until: float | None = None
         self.checked: float | None = None
+        self.slow_until = -math.inf
         self.generation = 0
+        self.local: Any = threading.local()
+
+    def connect(self) -> None:
+        """See to it that this thread or task has a connection that is younger than the last ejection.
+
+        Raises:
+            Exception: whatever the driver says when it cannot connect.
+        """
+        database = self.database
+        if not database.is_closed():
+            if getattr(self.local, "generation", self.generation) == self.generation:
+                return
+            connections.drop(database)
+        database.connect()
+        self.local.generation = self.generation
 
     def run(self, action: Callable[[Any], R]) -> R:
         """Call `action` with the Database object, counted as a query in flight."""

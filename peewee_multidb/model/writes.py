@@ -6,11 +6,12 @@ from typing import Any
 
 import peewee
 
-from .. import routing, scope, transactions
+from .. import routing, scope, statements, transactions
 from ..errors import MultiDBError
 from ..home import Home
 from . import dialect
 from .queries import RoutedQuery
+from .reading import read
 from .stock import stock
 from .tables import FRAME, SHOWN, refuse_plain
 
@@ -113,25 +114,38 @@ class RoutedRaw(RoutedQuery, stock.ModelRaw):  # type: ignore[misc]
         return self._homed(cursor, [], self.model)
 
     def _execute(self, database: Any) -> Any:
-        if not routing.only_reads(self._sql):
+        reads = statements.only_reads(self._sql)
+        if not reads:
             _check_write(self, database)
         if self._ran_on is not database:
             self._ran_on, self._cursor_wrapper = database, None
-        return super()._execute(database)
+        if not reads or self._cursor_wrapper is not None:
+            return super()._execute(database)
+        # As Peewee's, on the server that the read belongs to.
+        cursor = read(self, database, self._send)
+        self._cursor_wrapper = self._get_cursor_wrapper(cursor)
+        return self._cursor_wrapper
+
+    def _send(self, server: Any) -> Any:
+        return server.execute(self)
 
     def _ensure_execution(self) -> None:
-        if self._cursor_wrapper is not None and self._is_decided_anew() and routing.only_reads(self._sql):
+        if self._cursor_wrapper is not None and self._is_decided_anew() and statements.only_reads(self._sql):
             self.execute()
         else:
             super()._ensure_execution()
 
 
+def _nothing_around() -> bool:
+    return scope.current() is None and not transactions.is_open()
+
+
 def _check_write(query: Any, database: Any) -> None:
     home: Home = query.model._meta.home
-    if query._scope is None and scope.current() is None and not transactions.is_open():
+    if query._scope is None and query._role is None and _nothing_around():
         entry = home.registry.entry_by_id.get(id(database))
         if entry is not None and not entry.read_only:
             return
     verb = routing.statement_of(query)
-    routing.refuse_write(home, query._around(), database, verb)
+    routing.refuse_write(home, query._around(), database, verb, query._role)
     transactions.warn_if_uncovered(home, database, verb)

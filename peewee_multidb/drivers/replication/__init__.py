@@ -7,7 +7,7 @@ nobody can ask them anything: reads after a write then stay on the primary for a
 from .base import Position, Replication, ServerState
 from .mariadb import MARIADB, GtidList, MariaDBReplication
 from .mysql import MYSQL, GtidSet, MySQLReplication
-from .postgresql import POSTGRESQL, LSN, PostgresqlReplication
+from .postgresql import LSN, POSTGRESQL, PostgresqlReplication
 
 __all__ = [
     "LSN",
