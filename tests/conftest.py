@@ -16,8 +16,8 @@ import hypothesis
 import pytest
 
 from peewee_multidb import databases
+from peewee_multidb.testing.servers import MariaDBServer, PostgresServer, Server, Unavailable
 from tests import engines, scale
-from tests.servers import MariaDBServer, PostgresServer, Server, Unavailable
 from tests.world import World
 
 hypothesis.settings.register_profile("quick", max_examples=50, deadline=None)

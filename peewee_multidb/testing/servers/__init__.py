@@ -7,8 +7,9 @@ behind a broken kit.
 
 from __future__ import annotations
 
-from tests.servers.base import Server, StartFailed, Unavailable
-from tests.servers.mariadb import MariaDBServer
-from tests.servers.postgres import PostgresServer
+from .base import Server
+from .machine import StartFailed, Unavailable
+from .mariadb import MariaDBServer
+from .postgres import PostgresServer
 
 __all__ = ["MariaDBServer", "PostgresServer", "Server", "StartFailed", "Unavailable"]

@@ -19,14 +19,9 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 
-from tests.servers.base import (
-    STOP_TIMEOUT,
-    Server,
-    Unavailable,
-    give_to_server,
-    new_folder,
-    reachable,
-)
+from .base import STOP_TIMEOUT, Server
+from .machine import Unavailable, give_to_server, reachable
+from .wards import new_folder
 
 if TYPE_CHECKING:
     import psycopg
@@ -133,7 +128,7 @@ class PostgresServer(Server):
     def execute(self, sql: str, *parameters: object, database: str = "postgres") -> list[tuple[Any, ...]]:
         """Run one statement as the superuser and return its rows, none for a statement without a result."""
         with self.admin(database) as connection:
-            cursor = connection.execute(sql, parameters or None)  # type: ignore[call-overload]
+            cursor = connection.execute(sql, parameters or None)
             return cursor.fetchall() if cursor.description else []
 
     def create_database(self, name: str) -> None:

@@ -11,7 +11,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tests.servers.base import Server, Unavailable, give_to_server
+from .base import Server
+from .machine import Unavailable, give_to_server
 
 if TYPE_CHECKING:
     import pymysql
