@@ -90,18 +90,21 @@ class Server:
 
     @property
     def folder(self) -> Path:
+        """Where the server keeps everything, its log included."""
         if self._folder is None:
             raise RuntimeError(f"{self.engine} has not been started")
         return self._folder
 
     @property
     def port(self) -> int:
+        """The loopback port, the same one from the first start to `close()`."""
         if self._port is None:
             raise RuntimeError(f"{self.engine} has not been started")
         return self._port.number
 
     @property
     def log(self) -> Path:
+        """The file of the server's messages."""
         return self.folder / "server.log"
 
     @property
@@ -111,14 +114,28 @@ class Server:
 
     @property
     def running(self) -> bool:
+        """Whether the server's process is alive."""
         return self._process is not None and self._process.poll() is None
 
     def url(
-        self, database: str, user: str | None = None, scheme: str | None = None, password: str | None = None
+        self,
+        database: str,
+        user: str | None = None,
+        scheme: str | None = None,
+        password: str | None = None,
+        port: int | None = None,
     ) -> str:
-        """The database's URL, for the kit's own user unless another one is named."""
+        """The URL of a database of this server.
+
+        Args:
+            database: its name.
+            user: whom to connect as, with `password`; the kit's own user, unless another is named.
+            scheme: of another driver, such as ``postgresql+asyncpg``.
+            password: of `user`.
+            port: of somebody in between, such as a `NetworkProxy`.
+        """
         account = f"{user or self.user}:{password or self.password}"
-        return f"{scheme or self.scheme}://{account}@{self.host}:{self.port}/{database}"
+        return f"{scheme or self.scheme}://{account}@{self.host}:{port or self.port}/{database}"
 
     # -- life and death
 
@@ -211,7 +228,9 @@ class Server:
 
     def _environment(self) -> dict[str, str]:
         # The user who runs the servers has no home, and settings found there would not be private.
-        return {"HOME": str(self.folder), "TZ": "UTC", "LC_ALL": "C"}
+        # Two MariaDBs that are installed at once trip over each other's temporary files.
+        private = str(self.folder)
+        return {"HOME": private, "TMPDIR": private, "TZ": "UTC", "LC_ALL": "C"}
 
     def _start_on_some_port(self) -> None:
         for attempt in range(1, PORT_ATTEMPTS + 1):
