@@ -15,6 +15,7 @@ from .mariadb import MariaDBServer
 from .postgres import PostgresServer
 from .proxy import NetworkProxy
 from .replicated import ReplicatedServer
+from .sqlite import SQLiteCluster
 
 __all__ = [
     "Cluster",
@@ -24,6 +25,7 @@ __all__ = [
     "PostgresCluster",
     "PostgresServer",
     "ReplicatedServer",
+    "SQLiteCluster",
     "Server",
     "StartFailed",
     "Unavailable",

@@ -97,6 +97,10 @@ class Cluster(Generic[AnyServer]):
     def drop_database(self, name: str) -> None:
         """Drop the database `name` everywhere, whoever is connected to it."""
         self.primary.drop_database(name)
+        for replica in self.replicas:
+            if replica.running:
+                # A transaction that is open there would keep the replica from dropping it.
+                replica.end_sessions(name)
 
     def wait_in_step(self, timeout: float = WAIT) -> None:
         """Return when each replica that runs has replayed all that the primary has written until now.

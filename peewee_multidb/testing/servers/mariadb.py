@@ -52,6 +52,9 @@ FAST = {
 
 DURABLE = {"innodb-flush-log-at-trx-commit": "1", "sync-binlog": "1"}
 
+STATE = ("Slave_IO_Running", "Last_IO_Error", "Slave_SQL_Running", "Last_SQL_Error", "Gtid_IO_Pos")
+"""What of a replica's state says why it does not go on."""
+
 LOCK_WAIT_TIMEOUT = 1205
 UNKNOWN_XID = 1397
 
@@ -131,12 +134,8 @@ class MariaDBServer(ReplicatedServer):
         import pymysql
 
         drop = f"DROP DATABASE IF EXISTS `{name}`"
+        self.end_sessions(name)
         with self.admin() as connection, connection.cursor() as cursor:
-            cursor.execute("SELECT id FROM information_schema.processlist WHERE db = %s", (name,))
-            for (session,) in cursor.fetchall():
-                # If it has not ended by itself meanwhile.
-                with contextlib.suppress(pymysql.err.OperationalError):
-                    cursor.execute(f"KILL {session}")
             # InnoDB's own timeout too: a prepared transaction may hold a table without a metadata lock.
             cursor.execute("SET SESSION lock_wait_timeout = 1, innodb_lock_wait_timeout = 1")
             try:
@@ -146,6 +145,18 @@ class MariaDBServer(ReplicatedServer):
                     raise
                 self._roll_back_prepared(cursor)
                 cursor.execute(drop)
+
+    def end_sessions(self, database: str) -> None:
+        import pymysql
+
+        # The system user is the replica's own thread, which would not begin again by itself.
+        sessions = "SELECT id FROM information_schema.processlist WHERE db = %s AND user <> 'system user'"
+        with self.admin() as connection, connection.cursor() as cursor:
+            while cursor.execute(sessions, (database,)):
+                for (session,) in cursor.fetchall():
+                    # If it has not ended by itself meanwhile.
+                    with contextlib.suppress(pymysql.err.OperationalError):
+                        cursor.execute(f"KILL {session}")
 
     def _roll_back_prepared(self, cursor: pymysql.cursors.Cursor) -> None:
         """Roll back the XA transactions that survived their connections and keep their tables locked."""
@@ -175,7 +186,8 @@ class MariaDBServer(ReplicatedServer):
     def wait_for(self, position: str, timeout: float = WAIT) -> None:
         [(outcome,)] = self.execute("SELECT MASTER_GTID_WAIT(%s, %s)", position, timeout)
         if outcome != 0:
-            state = self.replication()
+            row = self.replication()
+            state = {name: row[name] for name in STATE if name in row}
             raise TimeoutError(f"{self.engine}: no replay of {position} within {timeout:g} s: {state}")
 
     def received(self) -> int:
@@ -199,6 +211,10 @@ class MariaDBServer(ReplicatedServer):
         self._change_master(f"MASTER_DELAY = {math.ceil(seconds) + 1 if seconds else 0}")
 
     def disconnect(self) -> None:
+        """Receive nothing more from the primary; what was received is replayed. Clients notice nothing.
+
+        A replica that is paused as well throws away what it has not replayed.
+        """
         self.execute("STOP SLAVE IO_THREAD")
 
     def reconnect(self) -> None:
@@ -226,12 +242,14 @@ class MariaDBServer(ReplicatedServer):
 
         What it has received is replayed first, a pause notwithstanding; a delay is waited for.
         """
-        self.execute("STOP SLAVE IO_THREAD")
-        self.resume()
-        state = self.replication()
-        self.wait_for(state["Gtid_IO_Pos"], WAIT + state["SQL_Delay"])
-        self.execute("STOP SLAVE")
-        self.execute("RESET SLAVE ALL")
+        if self.replication():
+            # In this order: what was received is thrown away while neither thread runs.
+            self.resume()
+            self.execute("STOP SLAVE IO_THREAD")
+            state = self.replication()
+            self.wait_for(state["Gtid_IO_Pos"], WAIT + state["SQL_Delay"])
+            self.execute("STOP SLAVE")
+            self.execute("RESET SLAVE ALL")
         self.set_read_only(False)
         self.primary = None
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import importlib.util
+import os
 import shutil
 import signal
 import time
@@ -155,6 +156,11 @@ class PostgresServer(ReplicatedServer):
                 self.execute(rollback, database=name)
             self.execute(drop)
 
+    def end_sessions(self, database: str) -> None:
+        self.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", database)
+        no_sessions = "SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE datname = %s)"
+        self._wait(lambda: self._true(no_sessions, database), "end of the sessions")
+
     def set_option(self, name: str, value: str) -> None:
         """Change a setting of the running server, sessions that are open included, until it is set again.
 
@@ -204,10 +210,15 @@ class PostgresServer(ReplicatedServer):
 
     def disconnect(self) -> None:
         self.set_option("primary_conninfo", "")
-        receiving = "SELECT NOT EXISTS (SELECT 1 FROM pg_stat_wal_receiver)"
-        self._wait(lambda: self._true(receiving), "end of the WAL receiver")
+        # A paused server would not look at the setting, and does not start another receiver either.
+        for (receiver,) in self.execute("SELECT pid FROM pg_stat_wal_receiver"):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(receiver, signal.SIGTERM)
+        no_receiver = "SELECT NOT EXISTS (SELECT FROM pg_stat_wal_receiver)"
+        self._wait(lambda: self._true(no_receiver), "end of the WAL receiver")
 
     def reconnect(self) -> None:
+        """Receive again, and first of all what was missed; a paused server begins when it is resumed."""
         assert self.primary is not None
         password = f"password={self.primary.password}"
         self.set_option("primary_conninfo", f"{self.primary._conninfo()} {password}")

@@ -50,6 +50,10 @@ class ReplicatedServer(Server):
         """Drop the database `name`, whoever is connected to it and whatever they have prepared there."""
         raise NotImplementedError
 
+    def end_sessions(self, database: str) -> None:
+        """Close every connection to `database`, as an administrator or a restart would."""
+        raise NotImplementedError
+
     # -- positions
 
     def position(self) -> str:
