@@ -56,8 +56,9 @@ def explain_route(query: Any) -> Route:
         why = primary_only(query, database, asked)
         entry = home.registry.entry_of(database)
         if entry is None or not entry.replicas or entry.database is not database:
+            role = asked or role
             if asked == "replica":
-                reasons.append("primary: a replica is asked for, and there is none")
+                reasons.append("a replica is asked for, and there is none: the primary answers")
         elif why is not None:
             reasons.append(f"primary: {why}")
         else:
