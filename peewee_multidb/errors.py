@@ -17,6 +17,7 @@ __all__ = [
     "ConfigurationError",
     "CrossDatabaseQuery",
     "DatabaseNotAllowed",
+    "InvalidShardKey",
     "MissingShardKey",
     "MultiDBError",
     "NoDatabaseSelected",
@@ -68,6 +69,10 @@ class NoReplicaAvailable(MultiDBError, peewee.OperationalError):
 
 class MissingShardKey(MultiDBError, peewee.InterfaceError):
     """A write on a sharded model does not say which shard it belongs to."""
+
+
+class InvalidShardKey(MultiDBError, peewee.DataError):
+    """A value cannot be a shard key: it has the wrong type, or the rule has no shard for it."""
 
 
 class WrongShard(MultiDBError, peewee.IntegrityError):
