@@ -25,7 +25,9 @@ __all__ = [
     "NotAsynchronous",
     "PartialCommit",
     "ReadOnlyDatabase",
+    "RebalanceError",
     "ScatterNotSupported",
+    "ShardMoved",
     "UncoveredWrite",
     "UnknownDatabase",
     "WrongShard",
@@ -81,6 +83,25 @@ class WrongShard(MultiDBError, peewee.IntegrityError):
 
 class ScatterNotSupported(MultiDBError, peewee.NotSupportedError):
     """A query over several shards could not be answered as one database would answer it."""
+
+
+class ShardMoved(MultiDBError, peewee.OperationalError):
+    """Rows that a query needs are changing shards, or have just done so: nothing was done, do it again.
+
+    A query outside of a transaction waits and tries again by itself before it raises this. A transaction has
+    to be begun again by whoever began it, see `peewee_multidb.retry_moved`.
+
+    Attributes:
+        patience: the seconds for which trying again makes sense.
+    """
+
+    def __init__(self, message: str, *, patience: float = 0.0) -> None:
+        super().__init__(message)
+        self.patience = patience
+
+
+class RebalanceError(MultiDBError, peewee.OperationalError):
+    """Moving rows between shards cannot begin, or cannot go on; no row is lost, and the message says why."""
 
 
 class NotAsynchronous(ConfigurationError, peewee.InterfaceError, AttributeError):

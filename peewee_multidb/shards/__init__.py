@@ -3,5 +3,15 @@
 from .hashing import HashShards
 from .maps import FixedMap, ShardMap
 from .rules import FunctionRule, Rule, ShardingRule
+from .stored import StoredMap, retry_moved
 
-__all__ = ["FixedMap", "FunctionRule", "HashShards", "Rule", "ShardMap", "ShardingRule"]
+__all__ = [
+    "FixedMap",
+    "FunctionRule",
+    "HashShards",
+    "Rule",
+    "ShardMap",
+    "ShardingRule",
+    "StoredMap",
+    "retry_moved",
+]

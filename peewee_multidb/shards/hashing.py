@@ -47,7 +47,7 @@ class HashShards(Rule):
             raise ConfigurationError(f"HashShards(buckets={buckets!r}): it takes a number of buckets.")
         self.buckets = buckets
         self.map: ShardMap
-        if map is not None and isinstance(map, ShardMap):
+        if map is not None and not isinstance(map, Sequence):
             if names:
                 raise ConfigurationError("HashShards takes names or a map that has them, not both.")
             self.map = map
