@@ -9,6 +9,7 @@ from .errors import (
     ConfigurationError,
     CrossDatabaseQuery,
     DatabaseNotAllowed,
+    InvalidShardKey,
     MissingShardKey,
     MultiDBError,
     NoDatabaseSelected,
@@ -25,6 +26,7 @@ from .registry import Databases, databases
 from .replicas import causal_token, use_causal_token
 from .routing import Route
 from .scope import propagate, use_db, use_primary, use_replica
+from .shards import HashShards
 from .transactions import atomic
 from .version import __version__
 
@@ -33,6 +35,8 @@ __all__ = [
     "CrossDatabaseQuery",
     "DatabaseNotAllowed",
     "Databases",
+    "HashShards",
+    "InvalidShardKey",
     "MissingShardKey",
     "Model",
     "MultiDBError",

@@ -17,6 +17,7 @@ __all__ = [
     "ConfigurationError",
     "CrossDatabaseQuery",
     "DatabaseNotAllowed",
+    "InvalidShardKey",
     "MissingShardKey",
     "MultiDBError",
     "NoDatabaseSelected",
@@ -24,9 +25,11 @@ __all__ = [
     "NotAsynchronous",
     "PartialCommit",
     "ReadOnlyDatabase",
+    "RebalanceError",
     "ScatterNotSupported",
     "ScatterTimeout",
     "ShardFailed",
+    "ShardMoved",
     "UncoveredWrite",
     "UnknownDatabase",
     "WrongShard",
@@ -72,6 +75,10 @@ class MissingShardKey(MultiDBError, peewee.InterfaceError):
     """A write on a sharded model does not say which shard it belongs to."""
 
 
+class InvalidShardKey(MultiDBError, peewee.DataError):
+    """A value cannot be a shard key: it has the wrong type, or the rule has no shard for it."""
+
+
 class WrongShard(MultiDBError, peewee.IntegrityError):
     """A row was sent to another shard than the one its key belongs to."""
 
@@ -105,6 +112,25 @@ class ScatterTimeout(MultiDBError, peewee.OperationalError, TimeoutError):
     def __init__(self, message: str, *, shards: Iterable[str] = ()) -> None:
         super().__init__(message)
         self.shards = tuple(shards)
+
+
+class ShardMoved(MultiDBError, peewee.OperationalError):
+    """Rows that a query needs are changing shards, or have just done so: nothing was done, do it again.
+
+    A query outside of a transaction waits and tries again by itself before it raises this. A transaction has
+    to be begun again by whoever began it, see `peewee_multidb.retry_moved`.
+
+    Attributes:
+        patience: the seconds for which trying again makes sense.
+    """
+
+    def __init__(self, message: str, *, patience: float = 0.0) -> None:
+        super().__init__(message)
+        self.patience = patience
+
+
+class RebalanceError(MultiDBError, peewee.OperationalError):
+    """Moving rows between shards cannot begin, or cannot go on; no row is lost, and the message says why."""
 
 
 class NotAsynchronous(ConfigurationError, peewee.InterfaceError, AttributeError):

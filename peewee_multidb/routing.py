@@ -21,6 +21,7 @@ from .shards import pruning
 __all__ = [
     "Route",
     "decide",
+    "decide_many",
     "describe",
     "follow",
     "live",
@@ -79,6 +80,36 @@ def decide(
         WrongShard: a write whose key belongs to another shard than the scope's.
         ScatterNotSupported: a read that would need several shards.
     """
+    targets = decide_many(home, scope, using=using, query=query, reasons=reasons)
+    if len(targets) == 1:
+        return targets[0]
+    shards = None if targets == home.names else tuple(str(target) for target in targets)
+    raise pruning.not_one(home, query, shards)
+
+
+def decide_many(
+    home: Home,
+    scope: Scope | None,
+    *,
+    using: Target | None = None,
+    query: peewee.Query | None = None,
+    reasons: Reasons | None = None,
+) -> tuple[Target, ...]:
+    """Return the databases that a query on the model runs on: more than one only where it is sharded.
+
+    Args:
+        home: where the model lives.
+        scope: the scope that the query was built in, or the current one.
+        using: what ``query.using()`` or ``query.bind()`` said, if anything.
+        query: the query itself; a sharding rule looks for its key there.
+        reasons: called with each reason, for `explain_route`.
+
+    Returns:
+        The databases, in the order of the rule; none for a query whose clauses contradict each other.
+
+    Raises:
+        MultiDBError: as `decide` does.
+    """
     final = False
     if using is not None:
         chosen, why = using, "the query itself says so: using() or bind()"
@@ -91,8 +122,7 @@ def decide(
         elif home.database is not None:
             chosen, why = home.database, f"{home.model.__name__} is bound to a Database object"
         elif home.rule is not None:
-            chosen = pruning.only_shard(home, query)
-            why = f"the sharding rule says so for {pruning.key_label(home)} of this query"
+            return _by_rule(home, scope, query, reasons)
         elif home.name is not None:
             chosen, why = home.name, _home_reason(home)
         else:
@@ -107,11 +137,36 @@ def decide(
         if shard is not None and home.allows(shard):
             pruning.refuse_wrong_shard(home, query, shard)
     if not isinstance(chosen, str):
-        return chosen
+        return (chosen,)
     name = chosen if final or scope is None else scopes.renamed(scope, chosen)
     if reasons is not None and name != chosen:
         reasons(f"{name!r}: a scope re-points {chosen!r} to it")
-    return name
+    return (name,)
+
+
+def _by_rule(
+    home: Home, scope: Scope | None, query: peewee.Query | None, reasons: Reasons | None
+) -> tuple[Target, ...]:
+    """Return the shards of a query that nothing but its own clauses sends anywhere."""
+    if query is None:
+        raise pruning.not_one(home, None)
+    found = pruning.footprint(home, query)
+    if found.apart is not None:
+        raise pruning.joined_apart(home, found.apart)
+    writes = isinstance(query, peewee._WriteQuery)
+    if writes and not found.narrowed:
+        raise pruning.not_one(home, query)
+    if writes and len(found.shards) == 1:
+        pruning.refuse_wrong_shard(home, query, found.shards[0])
+    if reasons is not None:
+        if found.narrowed:
+            why = f"the sharding rule says so for {pruning.key_label(home)} of this query"
+        else:
+            why = f"every shard, for nothing in it narrows the {pruning.key_label(home)}"
+        reasons(f"{', '.join(map(repr, found.shards)) or 'no shard'}: {why}")
+    if scope is None:
+        return found.shards
+    return tuple(scopes.renamed(scope, name) for name in found.shards)
 
 
 def _refuse_unlisted(home: Home, scope: Scope | None, using: Target) -> None:

@@ -38,7 +38,9 @@ __all__ = [
     "has_transaction",
     "in_background",
     "is_async",
+    "is_left",
     "is_lost",
+    "leave",
     "pause",
     "watch",
 ]
@@ -194,6 +196,21 @@ def drop(database: Any) -> None:
     except Exception:
         # Whatever a dead connection says when it is closed; the state is reset in any case.
         logger.debug("closing a dead connection failed", exc_info=True)
+
+
+def leave(database: Any) -> None:
+    """Drop the connection of this thread or task, now or before the next transaction if one is open."""
+    if has_transaction(database):
+        # Not every driver's connection takes an attribute; then the user has to reconnect.
+        with contextlib.suppress(AttributeError):
+            database._state.conn.is_left = True
+    else:
+        drop(database)
+
+
+def is_left(database: Any) -> bool:
+    """Whether the connection of this thread or task should have been dropped, but for a transaction."""
+    return getattr(database._state.conn, "is_left", False) is True
 
 
 async def _discard(database: Any, conn: Any) -> None:

@@ -42,6 +42,8 @@ class RoutedBase(stock.ModelBase):  # type: ignore[misc]
         if "db_name" in given:
             # A name of its own stands above a Database object that a base was bound to.
             options["database"] = None
+            # And so above a model that a base was colocated with.
+            options.setdefault("colocate_with", None)
         elif given.get("database") is not None:
             options["db_name"] = OPTIONS["db_name"]
         options["model_metadata_class"] = combined(
@@ -74,7 +76,9 @@ class Model(AsyncMethods, stock.Model, metaclass=RoutedBase):  # type: ignore[mi
     * ``managed``: False means that no DDL is ever run for it;
     * ``registry``: another `Databases` than the process-wide one;
     * ``shard_key``: the field, or tuple of fields, that the sharding rule reads;
-    * ``shards``: every name that a sharding function can return.
+    * ``shards``: every name that a sharding function can return;
+    * ``colocate_with``: the sharded model beside whose rows the rows of this one live;
+    * ``reference``: True means that every database of ``db_name`` has all the rows.
     """
 
     #: Where the row was loaded from or saved to: a node that keeps its database. None for a new row.

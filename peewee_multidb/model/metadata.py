@@ -35,10 +35,9 @@ OPTIONS: dict[str, Any] = {
     "registry": None,
     "shard_key": None,
     "shards": None,
+    "colocate_with": None,
+    "reference": False,
 }
-
-#: In the design, and not built yet: refused rather than ignored.
-LATER = ("colocate_with", "reference")
 
 # Attributes of our Metadata; Peewee would let an option of the same name overwrite them.
 _TAKEN = ("given", "handle", "home", "plain_insert", "plain_select", "settle", "settled")
@@ -206,7 +205,7 @@ def own_options(meta: Any, bases: tuple[type, ...], name: str) -> dict[str, Any]
     into another database than the mixin says, so they count.
 
     Raises:
-        ConfigurationError: a misspelt option, one that is not built yet, or both database and db_name.
+        ConfigurationError: a misspelt option, or two that exclude each other.
     """
     given = {k: v for k, v in vars(meta).items() if not k.startswith("_")} if meta is not None else {}
     if meta is not None:
@@ -215,12 +214,14 @@ def own_options(meta: Any, bases: tuple[type, ...], name: str) -> dict[str, Any]
     for key in given:
         if key in _TAKEN:
             raise ConfigurationError(f"{name}.Meta.{key} is a name that peewee_multidb uses; choose another.")
-        if key in LATER:
-            raise ConfigurationError(f"{name}.Meta.{key} is not supported by this version.")
         if key not in OPTIONS and key.startswith(("db_", "shard")) and key != "db_table":
             raise ConfigurationError(f"{name}.Meta.{key} is not an option; {nearest(key, OPTIONS)}.")
     if given.get("database") is not None and "db_name" in given:
         raise ConfigurationError(f"{name}.Meta has both database and db_name; keep one of them.")
+    if given.get("colocate_with") is not None and "db_name" in given:
+        raise ConfigurationError(
+            f"{name}.Meta has both colocate_with and db_name; a colocated model lives where the other does."
+        )
     for base in bases:
         mixin = getattr(base, "Meta", None)
         if mixin is not None and not isinstance(base, peewee.ModelBase):
@@ -243,7 +244,7 @@ def home_of(model: Any, given: dict[str, Any]) -> Home:
         raise ConfigurationError(
             f"{model.__name__}.Meta.registry is {registry!r}; it takes a peewee_multidb.Databases object."
         )
-    for key in ("db_pinned", "managed"):
+    for key in ("db_pinned", "managed", "reference"):
         if not isinstance(given.get(key, False), bool):
             raise ConfigurationError(
                 f"{model.__name__}.Meta.{key} is {given[key]!r}; it takes True or False."
@@ -259,4 +260,6 @@ def home_of(model: Any, given: dict[str, Any]) -> Home:
         managed=given.get("managed", True),
         shard_key=given.get("shard_key"),
         shards=given.get("shards"),
+        colocate_with=given.get("colocate_with"),
+        reference=given.get("reference", False),
     )

@@ -14,6 +14,7 @@ from .. import routing, scope
 from ..errors import ConfigurationError, MultiDBError, NoDatabaseSelected
 from ..home import Home
 from ..scope import Scope, Target
+from ..shards import pruning
 from . import dialect, loading
 from .aio import run
 from .handle import ModelDatabase
@@ -137,6 +138,19 @@ class RoutedQuery(Mixin):  # type: ignore[misc]
             reasons=reasons,
         )
 
+    def _decide_many(self, reasons: routing.Reasons | None = None) -> tuple[Target, ...]:
+        return routing.decide_many(
+            self.model._meta.home,
+            self._around(),
+            using=self._told(),
+            query=self,
+            reasons=reasons,
+        )
+
+    def _execute_many(self, targets: tuple[Target, ...]) -> Any:
+        """Run the query on several databases, or on none when its clauses contradict each other."""
+        raise pruning.not_one(self.model._meta.home, self, [str(target) for target in targets])
+
     def _told(self) -> Target | None:
         """Return what using() or bind() said."""
         return None if self._bound is _UNBOUND or self._bound is _NEW else self._bound
@@ -207,7 +221,14 @@ class RoutedQuery(Mixin):  # type: ignore[misc]
             WrongShard: a write, and its key belongs to another shard than the given database.
         """
         if database is None:
-            database = self._database
+            home = self.model._meta.home
+            if home.rule is not None and self._bound is None:
+                targets = self._decide_many()
+                if len(targets) != 1:
+                    return self._execute_many(targets)
+                database = routing.live(home, targets[0])
+            else:
+                database = self._database
             if database is None:
                 raise peewee.InterfaceError('Query must be bound to a database in order to call "execute".')
         else:

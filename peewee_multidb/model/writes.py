@@ -7,7 +7,8 @@ from typing import Any
 import peewee
 
 from .. import routing, scope, statements, transactions
-from ..errors import MultiDBError
+from ..drivers import connections, failures
+from ..errors import MultiDBError, ReadOnlyDatabase
 from ..home import Home
 from . import dialect
 from .queries import RoutedQuery
@@ -35,6 +36,14 @@ class RoutedWrite(RoutedQuery):
     def _execute(self, database: Any) -> Any:
         _check_write(self, database)
         self._ran_on = database
+        try:
+            return self._write(database)
+        except Exception as error:
+            if not failures.is_read_only(error):
+                raise
+            raise _demoted(self.model._meta.home, database, routing.statement_of(self), error) from error
+
+    def _write(self, database: Any) -> Any:
         return super()._execute(database)
 
 
@@ -62,9 +71,7 @@ class RoutedInsert(RoutedWrite, stock.ModelInsert):  # type: ignore[misc]
         ctx.state.settings[FRAME] = self if self._guarded else SHOWN
         return stock.Insert.__sql__(self, ctx)
 
-    def _execute(self, database: Any) -> Any:
-        _check_write(self, database)
-        self._ran_on = database
+    def _write(self, database: Any) -> Any:
         if self._return_cursor or self._returning == ():
             # The user called returning(), with or without columns.
             return stock.Insert._execute(self, database)
@@ -134,6 +141,19 @@ class RoutedRaw(RoutedQuery, stock.ModelRaw):  # type: ignore[misc]
             self.execute()
         else:
             super()._ensure_execution()
+
+
+def _demoted(home: Home, database: Any, verb: str, error: Exception) -> ReadOnlyDatabase:
+    """The error for a primary that takes no writes, whose connection is not used for another one."""
+    connections.leave(database)
+    entry = home.registry.entry_of(database)
+    server = "" if entry is None or entry.primary is None else f" ({entry.primary.label})"
+    return ReadOnlyDatabase(
+        f"{verb} on {home.model.__name__}: the primary of {routing.describe(home, database)}{server} takes "
+        f"no writes; it was demoted, or somebody made it read-only ({error}). Nothing was written. Point "
+        "the url at the new primary, or list in it all servers that may become one: "
+        "postgresql://db1,db2/name."
+    )
 
 
 def _nothing_around() -> bool:

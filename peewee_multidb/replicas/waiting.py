@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import time
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from ..causality import Seen
 from ..drivers import traits_of
@@ -12,7 +13,9 @@ from ..drivers.replication import Position
 from ..entry import Entry
 from ..server import Server
 
-__all__ = ["drop_foreign", "is_in_step", "required"]
+__all__ = ["drop_foreign", "is_in_step", "read_together", "required"]
+
+R = TypeVar("R")
 
 logger = logging.getLogger("peewee_multidb")
 
@@ -87,6 +90,26 @@ def is_in_step(server: Server, positions: tuple[Position, ...], deadline: float,
             server.slow_until = time.monotonic() + rest
             return False
     return True
+
+
+def read_together(
+    server: Server, positions: tuple[Position, ...], action: Callable[[Any], R]
+) -> tuple[bool, R | None]:
+    """Read from a replica, and ask it in the same round trip whether it had replayed the positions by then.
+
+    Returns:
+        Whether it had, and what was read; False and None where it had not, or where this cannot be done.
+    """
+    replication = traits_of(server.database).replication
+    if replication is None or time.monotonic() < server.slow_until:
+        return False, None
+    if not replication.reads_together(server.database):
+        return False, None
+    replayed, result = server.run(lambda database: replication.read_together(database, action))
+    if replayed is None:
+        return False, None
+    server.reach(replayed)
+    return all(map(replayed.covers, positions)), result
 
 
 def drop_foreign(entry: Entry, seen: Seen) -> None:

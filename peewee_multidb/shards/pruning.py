@@ -7,18 +7,63 @@ in a WHERE clause. Whatever is not plainly one shard is refused; a guess would b
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import peewee
 from peewee import OP
 
-from ..errors import ConfigurationError, MissingShardKey, ScatterNotSupported, WrongShard
+from ..errors import ConfigurationError, MissingShardKey, MultiDBError, ScatterNotSupported, WrongShard
 
 if TYPE_CHECKING:
     from ..home import Home
 
-__all__ = ["key_label", "key_value", "only_shard", "refuse_wrong_shard", "shards_of"]
+__all__ = [
+    "Footprint",
+    "footprint",
+    "joined_apart",
+    "key_label",
+    "key_value",
+    "not_one",
+    "refuse_wrong_shard",
+    "shards_for",
+    "shards_of",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Footprint:
+    """What a query touches of a sharded model.
+
+    Attributes:
+        shards: the shards that may have rows for it, in the order of the rule; none for a contradiction.
+        narrowed: whether its own clauses say so; otherwise it is every shard for want of a key.
+        apart: the clause that would bring rows of several shards together, or None when each of the
+            shards can answer for itself.
+    """
+
+    shards: tuple[str, ...]
+    narrowed: bool
+    apart: str | None = None
+
+
+def shards_for(home: Home, query: Any) -> tuple[str, ...]:
+    """Return the shards that a query may touch, in the order of the rule.
+
+    All of them when nothing in the query narrows them; none when its clauses contradict each other.
+    """
+    return footprint(home, query).shards
+
+
+def footprint(home: Home, query: Any) -> Footprint:
+    """Return what a query on a sharded model touches."""
+    rule: Any = home.rule
+    found = None if query is None else shards_of(home, query)
+    apart = "a join of sharded models" if query is not None and _joins(query) else None
+    if found is None:
+        return Footprint(rule.names, False, apart)
+    return Footprint(tuple(name for name in rule.names if name in found), True, apart)
 
 
 def key_label(home: Home) -> str:
@@ -49,30 +94,36 @@ def shards_of(home: Home, query: Any) -> set[str] | None:
     return {home.rule.shard_of(key) for key in keys}
 
 
-def only_shard(home: Home, query: Any) -> str:
-    """Return the one shard of a query.
+def not_one(home: Home, query: Any, shards: Sequence[str] | None = None) -> MultiDBError:
+    """Return the error for a query that has to run on one shard, and does not.
 
-    Raises:
-        MissingShardKey: a write, or no query at all, whose shard cannot be derived.
-        ScatterNotSupported: a read that needs more than one shard, or a join.
+    Args:
+        home: the sharded model.
+        query: the query, if there is one.
+        shards: the shards that it would need.
     """
-    shards = shards_of(home, query)
     name = home.model.__name__
-    if shards is not None and len(shards) == 1:
-        if _joins(query):
-            raise ScatterNotSupported(
-                f"{name} is sharded, and a join may need rows of other shards than the one of its key. "
-                f"{_ways_out(home)}"
-            )
-        return next(iter(shards))
     if query is None:
-        raise MissingShardKey(f"Nothing here says which shard of {name} is meant. {_ways_out(home)}")
+        return MissingShardKey(f"Nothing here says which shard of {name} is meant. {_ways_out(home)}")
     if not isinstance(query, peewee.SelectQuery):
         what = "its rows belong to several shards" if shards else f"the {key_label(home)} is not in it"
-        raise MissingShardKey(f"A write on {name} was refused: {what}. {_ways_out(home)}")
-    raise ScatterNotSupported(
+        return MissingShardKey(f"A write on {name} was refused: {what}. {_ways_out(home)}")
+    return ScatterNotSupported(
         f"A read of {name} would need the shards {', '.join(sorted(shards or home.names or ()))}; "
         f"its WHERE clause does not narrow the {key_label(home)} to one. {_ways_out(home)}"
+    )
+
+
+def joined_apart(home: Home, clause: str) -> ScatterNotSupported:
+    """Return the error for a query that would bring rows of several shards together.
+
+    Args:
+        home: the sharded model.
+        clause: where it would.
+    """
+    return ScatterNotSupported(
+        f"{home.model.__name__} is sharded, and {clause} may need rows of other shards than the one of "
+        f"its key. {_ways_out(home)}"
     )
 
 

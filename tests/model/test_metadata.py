@@ -50,8 +50,8 @@ WRONG: tuple[tuple[dict[str, Any], str], ...] = (
     ({"db_pinned": "yes"}, "db_pinned is 'yes'; it takes True or False"),
     ({"managed": 0}, "managed is 0; it takes True or False"),
     ({"registry": {}}, "takes a peewee_multidb.Databases object"),
-    ({"reference": True}, "not supported by this version"),
-    ({"colocate_with": "x"}, "not supported by this version"),
+    ({"reference": True}, "reference = True needs the databases"),
+    ({"colocate_with": "x"}, "it takes a sharded model"),
     ({"database": peewee.SqliteDatabase(None), "db_name": "other"}, "both database and db_name"),
 )
 
