@@ -182,9 +182,11 @@ def _mysql_rules(database: Any, table: str, schema: str | None) -> dict[str | No
 
 def _mysql(database: Any, name: str) -> TextRule:
     pads = "nopad" not in name and "_0900_" not in name
+    if not pads and name.endswith("_bin") and name.startswith("utf8"):
+        return TextRule(name, _same, exact=True)
     if not pads:
         # Whatever its levels, the key of an unpadded collation compares as bytes.
-        return TextRule(name, bytes, weight=True, exact=name.endswith("_bin"))
+        return TextRule(name, bytes, weight=True)
     if not re.search(r"(?<!_as)_ci$|_bin$", name):
         return TextRule(name)
     charset = name.partition("_")[0]
