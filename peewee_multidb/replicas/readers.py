@@ -6,6 +6,7 @@ cannot even be connected to do not count. A write, or anything in a transaction,
 
 from __future__ import annotations
 
+import functools
 import threading
 import time
 from collections.abc import Callable, MutableMapping
@@ -76,9 +77,9 @@ class Readers:
                 if is_mirror:
                     return server.run(action)
                 if self._is_fit(server, attempt):
-                    found, rows = self._read(server, attempt, action)
-                    if found:
-                        return rows  # type: ignore[return-value]
+                    reading = self._reading(server, attempt, action)
+                    if reading is not None:
+                        return reading()
             except Exception as error:
                 if is_mirror or not failures.is_from_server(error):
                     raise
@@ -137,25 +138,25 @@ class Readers:
         now = time.monotonic()
         return self.health.look_if_due(server, now)
 
-    def _read(
+    def _reading(
         self, server: Server, attempt: _Attempt, action: Callable[[Any], R]
-    ) -> tuple[bool, R | None]:
-        """Read from a replica, if it has or soon gets what this unit of work has seen."""
+    ) -> Callable[[], R] | None:
+        """Return what reads from a replica, if that has or soon gets what this unit of work has seen."""
         positions = attempt.positions
         if positions and not all(map(server.has_reached, positions)):
             if attempt.deadline is None:
                 attempt.deadline = time.monotonic() + self._settings.wait_ms / 1000
                 attempt.is_sent = True
-                found = waiting.read_together(server, positions, action)
-                if found[0]:
-                    return found
+                reading = waiting.read_together(server, positions, action)
+                if reading is not None:
+                    return reading
                 attempt.is_sent = False
             rest = self._settings.check_interval
             if not waiting.is_in_step(server, positions, attempt.deadline, rest):
                 attempt.is_behind = True
-                return False, None
+                return None
         attempt.is_sent = True
-        return True, server.run(action)
+        return functools.partial(server.run, action)
 
     def _on_primary(self, action: Callable[[Any], R], attempt: _Attempt) -> R:
         primary = self._entry.primary

@@ -94,7 +94,9 @@ class Replication(ABC):
         """Whether `read_together` can be used on a connection."""
         return False
 
-    def read_together(self, database: Any, action: Callable[[Any], R]) -> tuple[Position | None, R]:
+    def read_together(
+        self, database: Any, action: Callable[[Any], R]
+    ) -> tuple[Position | None, Callable[[], R]]:
         """Ask a replica for its position and read from it afterwards, both in one round trip.
 
         Args:
@@ -102,7 +104,12 @@ class Replication(ABC):
             action: called with it; runs one query.
 
         Returns:
-            A position that the rows are not older than, or None when that is not certain; and the result.
+            A position that the rows are not older than, or None when that is not certain; and a function
+            that returns what the action did, or raises what it raised: that a table does not exist yet
+            means nothing on a replica that is behind.
+
+        Raises:
+            peewee.DatabaseError: the replica does not answer.
         """
         raise NotImplementedError
 
