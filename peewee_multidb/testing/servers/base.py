@@ -15,6 +15,7 @@ import signal
 import subprocess
 import time
 import weakref
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -49,7 +50,7 @@ def _close_all() -> None:
 atexit.register(_close_all)
 
 
-class Server:
+class Server(ABC):
     """One database server: `start()` makes it and undoes `stop()` and `kill()`; nothing undoes `close()`.
 
     Args:
@@ -74,17 +75,17 @@ class Server:
 
     # -- what an engine provides
 
+    @abstractmethod
     def _create(self) -> None:
         """Fill the new folder with an empty cluster."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _command(self) -> Sequence[str | Path]:
         """The command line that serves the folder in the foreground."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _answers(self) -> bool:
         """Whether a query gets an answer."""
-        raise NotImplementedError
 
     # -- addresses
 

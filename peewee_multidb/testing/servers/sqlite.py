@@ -71,7 +71,7 @@ class SQLiteReplica:
 
         with (
             contextlib.closing(sqlite3.connect(self._cluster.path(database))) as primary,
-            contextlib.closing(sqlite3.connect(self.path(database))) as copy,
+            contextlib.closing(sqlite3.connect(self.path(database), timeout=0)) as copy,
         ):
             primary.backup(copy, progress=in_time, sleep=BETWEEN_TRIES)
 
