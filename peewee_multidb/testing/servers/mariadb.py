@@ -307,6 +307,7 @@ class MariaDBServer(ReplicatedServer):
         return self.folder / "server.sock"
 
     def _create(self) -> None:
+        program("mariadbd")
         options = self._innodb()
         with _installing:
             if options not in _installed:
@@ -327,7 +328,6 @@ class MariaDBServer(ReplicatedServer):
 
     def _install(self, options: InnoDB) -> Path:
         """Make the files of an empty server, which takes as long as starting one, and return their folder."""
-        program("mariadbd")
         data = new_folder("multidb-mariadb-") / "data"
         self.run(
             [
