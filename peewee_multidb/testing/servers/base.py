@@ -188,7 +188,15 @@ class Server(ABC):
         self.close()
 
     def run(self, command: Sequence[str | Path], **env: str) -> None:
-        """Run a program of the engine as the servers' user, in the folder, to its end."""
+        """Run a program of the engine as the servers' user, in the folder, to its end.
+
+        Args:
+            command: the program and its arguments.
+            env: variables of its environment, over those of this process.
+
+        Raises:
+            Unavailable: it cannot be run, or fails.
+        """
         try:
             result = subprocess.run(
                 [str(part) for part in command],
@@ -209,6 +217,11 @@ class Server(ABC):
 
     def wait_until(self, condition: Callable[[], bool], what: str, timeout: float = START_TIMEOUT) -> None:
         """Poll `condition` until it holds.
+
+        Args:
+            condition: asked about fifty times a second.
+            what: the name of what is waited for, for the message.
+            timeout: in seconds.
 
         Raises:
             StartFailed: the server ended, or `timeout` seconds went by; with the tail of its log.

@@ -304,6 +304,7 @@ class MariaDBServer(ReplicatedServer):
 
     @property
     def socket(self) -> Path:
+        """The unix socket through which root connects."""
         return self.folder / "server.sock"
 
     def _create(self) -> None:
