@@ -89,11 +89,19 @@ def run(connection: Any, sql: str) -> Any:
         return cursor.fetchall() if cursor.description else None
 
 
+def alive(pid: int) -> bool:
+    """Whether there is such a process. In a container it may take long until a dead one is buried."""
+    try:
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
+
+
 def gone_within(seconds: float, pids: list[int], folders: list[Path]) -> bool:
     """Whether the processes and the folders have disappeared by then."""
     deadline = time.monotonic() + seconds
-    while any(map(psutil.pid_exists, pids)) or any(folder.exists() for folder in folders):
+    while any(map(alive, pids)) or any(folder.exists() for folder in folders):
         if time.monotonic() > deadline:
             return False
-        time.sleep(0.05)
+        time.sleep(0.01)
     return True
