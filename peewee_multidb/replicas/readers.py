@@ -6,6 +6,7 @@ cannot even be connected to do not count. A write, or anything in a transaction,
 
 from __future__ import annotations
 
+import functools
 import threading
 import time
 from collections.abc import Callable, MutableMapping
@@ -73,9 +74,12 @@ class Readers:
                 return self._on_primary(action, attempt)
             is_mirror = server.database is self._entry.database
             try:
-                if is_mirror or self._is_fit(server, attempt):
-                    attempt.is_sent = True
+                if is_mirror:
                     return server.run(action)
+                if self._is_fit(server, attempt):
+                    reading = self._reading(server, attempt, action)
+                    if reading is not None:
+                        return reading()
             except Exception as error:
                 if is_mirror or not failures.is_from_server(error):
                     raise
@@ -132,16 +136,27 @@ class Readers:
             connections.drop(server.database)
         server.connect()
         now = time.monotonic()
-        if not self.health.look_if_due(server, now):
-            return False
-        if not attempt.positions:
-            return True
-        if attempt.deadline is None:
-            attempt.deadline = now + self._settings.wait_ms / 1000
-        if waiting.is_in_step(server, attempt.positions, attempt.deadline, self._settings.check_interval):
-            return True
-        attempt.is_behind = True
-        return False
+        return self.health.look_if_due(server, now)
+
+    def _reading(
+        self, server: Server, attempt: _Attempt, action: Callable[[Any], R]
+    ) -> Callable[[], R] | None:
+        """Return what reads from a replica, if that has or soon gets what this unit of work has seen."""
+        positions = attempt.positions
+        if positions and not all(map(server.has_reached, positions)):
+            if attempt.deadline is None:
+                attempt.deadline = time.monotonic() + self._settings.wait_ms / 1000
+                attempt.is_sent = True
+                reading = waiting.read_together(server, positions, action)
+                if reading is not None:
+                    return reading
+                attempt.is_sent = False
+            rest = self._settings.check_interval
+            if not waiting.is_in_step(server, positions, attempt.deadline, rest):
+                attempt.is_behind = True
+                return None
+        attempt.is_sent = True
+        return functools.partial(server.run, action)
 
     def _on_primary(self, action: Callable[[Any], R], attempt: _Attempt) -> R:
         primary = self._entry.primary

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import time
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from ..causality import Seen
 from ..drivers import traits_of
@@ -12,7 +13,9 @@ from ..drivers.replication import Position
 from ..entry import Entry
 from ..server import Server
 
-__all__ = ["drop_foreign", "is_in_step", "required"]
+__all__ = ["drop_foreign", "is_in_step", "read_together", "required"]
+
+R = TypeVar("R")
 
 logger = logging.getLogger("peewee_multidb")
 
@@ -87,6 +90,27 @@ def is_in_step(server: Server, positions: tuple[Position, ...], deadline: float,
             server.slow_until = time.monotonic() + rest
             return False
     return True
+
+
+def read_together(
+    server: Server, positions: tuple[Position, ...], action: Callable[[Any], R]
+) -> Callable[[], R] | None:
+    """Read from a replica, and ask it in the same round trip whether it had replayed the positions by then.
+
+    Returns:
+        A function that returns what was read, or raises what reading raised; None where the replica had
+        not replayed them, or where this cannot be done.
+    """
+    replication = traits_of(server.database).replication
+    if replication is None or time.monotonic() < server.slow_until:
+        return None
+    if not replication.reads_together(server.database):
+        return None
+    replayed, finish = server.run(lambda database: replication.read_together(database, action))
+    if replayed is None:
+        return None
+    server.reach(replayed)
+    return finish if all(map(replayed.covers, positions)) else None
 
 
 def drop_foreign(entry: Entry, seen: Seen) -> None:

@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from .. import connections
 
 __all__ = ["Position", "Replication", "ServerState", "one_row"]
+
+R = TypeVar("R")
 
 #: Seconds between two looks at a replica that a read waits for: the first, and the longest.
 FIRST_PAUSE = 0.0005
@@ -86,6 +89,29 @@ class Replication(ABC):
             replica: asked first.
             primary: asked after it, so that it cannot be behind.
         """
+
+    def reads_together(self, database: Any) -> bool:
+        """Whether `read_together` can be used on a connection."""
+        return False
+
+    def read_together(
+        self, database: Any, action: Callable[[Any], R]
+    ) -> tuple[Position | None, Callable[[], R]]:
+        """Ask a replica for its position and read from it afterwards, both in one round trip.
+
+        Args:
+            database: the replica.
+            action: called with it; runs one query.
+
+        Returns:
+            A position that the rows are not older than, or None when that is not certain; and a function
+            that returns what the action did, or raises what it raised: that a table does not exist yet
+            means nothing on a replica that is behind.
+
+        Raises:
+            peewee.DatabaseError: the replica does not answer.
+        """
+        raise NotImplementedError
 
     def wait(self, database: Any, position: Position, seconds: float) -> Position:
         """Wait until a replica has replayed a position, at most so long, and return where it is then."""

@@ -12,6 +12,7 @@ from typing import Any
 
 import peewee
 
+from .. import failures
 from .base import Position, Replication, ServerState, one_row
 
 __all__ = ["MARIADB", "GtidList", "MariaDBReplication", "seconds_behind"]
@@ -102,7 +103,8 @@ def slave_status(database: Any, statement: str) -> Mapping[str, Any] | None:
     try:
         cursor = database.execute_sql(statement)
     except (peewee.OperationalError, peewee.ProgrammingError, peewee.InternalError) as error:
-        if _code(error) != ACCESS_DENIED:
+        inner = failures.original(error)
+        if not inner.args or inner.args[0] != ACCESS_DENIED:
             raise
         return None
     row = cursor.fetchone()
@@ -114,11 +116,6 @@ def slave_status(database: Any, statement: str) -> Mapping[str, Any] | None:
 
 #: ER_SPECIFIC_ACCESS_DENIED_ERROR
 ACCESS_DENIED = 1227
-
-
-def _code(error: BaseException) -> Any:
-    original = error.args[0] if error.args else None
-    return original.args[0] if isinstance(original, BaseException) and original.args else original
 
 
 def seconds_behind(status: Mapping[str, Any] | None, column: str) -> float | None:

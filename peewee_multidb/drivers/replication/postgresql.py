@@ -8,11 +8,17 @@ from __future__ import annotations
 
 import math
 import re
-from typing import Any
+import sys
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import peewee
 
 from .base import Position, Replication, ServerState, one_row
 
 __all__ = ["LSN", "POSTGRESQL", "PostgresqlReplication"]
+
+R = TypeVar("R")
 
 # A replica whose receiver is running and that has replayed all that it received is in step: the time of
 # the last transaction would make it look late while the primary has nothing to do. Without a receiver
@@ -33,6 +39,7 @@ SELECT pg_is_in_recovery(),
 # What was inserted into the log, and not only what was written out of it: with synchronous_commit = off a
 # commit is answered before it is written.
 WRITTEN = "SELECT pg_current_wal_insert_lsn()::text"
+REPLAYED_BEFORE = "SELECT pg_last_wal_replay_lsn()::text, current_setting('transaction_isolation')"
 REPLAYED = "SELECT pg_last_wal_replay_lsn()::text"
 
 
@@ -80,6 +87,44 @@ class PostgresqlReplication(Replication):
         # NULL on a server that is, or has become, a primary: what it has, others lack.
         text = one_row(database, REPLAYED)[0]
         return LSN(0) if text is None else LSN.parse(text)
+
+    def reads_together(self, database: Any) -> bool:
+        # libpq sends several statements before it waits for an answer since version 14; psycopg 3 only.
+        conn = database._state.conn
+        pipeline = getattr(sys.modules.get("psycopg"), "Pipeline", None)
+        return pipeline is not None and hasattr(conn, "pipeline") and bool(pipeline.is_supported())
+
+    def read_together(
+        self, database: Any, action: Callable[[Any], R]
+    ) -> tuple[Position | None, Callable[[], R]]:
+        conn = database._state.conn
+        results: list[R] = []
+        failure: peewee.PeeweeException | None = None
+        cursor: Any = None
+        try:
+            with peewee.__exception_wrapper__:  # type: ignore[attr-defined]
+                with conn.pipeline():
+                    cursor = database.execute_sql(REPLAYED_BEFORE)
+                    results.append(action(database))
+        except peewee.PeeweeException as error:
+            failure = error
+
+        def finish() -> R:
+            if failure is not None:
+                raise failure
+            return results[0]
+
+        try:
+            with peewee.__exception_wrapper__:  # type: ignore[attr-defined]
+                position, isolation = cursor.fetchone()
+        except Exception:
+            if failure is not None:
+                raise failure from None  # the first question has no answer either
+            raise
+        # Both statements are one transaction, and only here does the second one see more than the first.
+        if isolation != "read committed" or position is None:
+            return None, finish
+        return LSN.parse(position), finish
 
     def parse(self, text: str) -> Position:
         return LSN.parse(text)
