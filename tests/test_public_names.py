@@ -169,6 +169,13 @@ def test_imports_point_one_way(path: Path) -> None:
     assert not against, f"{here} imports what stands above it: {against}"
 
 
+def test_the_servers_of_the_tests_do_not_stand_on_what_is_tested() -> None:
+    files = sorted((PACKAGE / "testing" / "servers").glob("*.py"))
+    imported = {parts for path in files for parts, _ in imports(path)}
+    assert len(imported) > 5
+    assert all(parts[:2] == ("testing", "servers") for parts in imported)
+
+
 def test_no_two_files_import_each_other() -> None:
     edges: dict[tuple[str, ...], set[tuple[str, ...]]] = {}
     for path in FILES:
