@@ -21,6 +21,7 @@ __all__ = [
     "MultiDBError",
     "NoDatabaseSelected",
     "NotAsynchronous",
+    "NotTransactional",
     "PartialCommit",
     "ReadOnlyDatabase",
     "ScatterNotSupported",
@@ -75,6 +76,10 @@ class ScatterNotSupported(MultiDBError, peewee.NotSupportedError):
 
 class NotAsynchronous(ConfigurationError, peewee.InterfaceError, AttributeError):
     """Something was awaited on a database that is not asynchronous."""
+
+
+class NotTransactional(MultiDBError, peewee.NotSupportedError):
+    """A transaction would write to a table that a rollback leaves as it is, such as one of MyISAM."""
 
 
 class PartialCommit(MultiDBError, peewee.OperationalError):
