@@ -62,11 +62,13 @@ class CharsetBase(Base):
 
     Attributes:
         charset_is_chosen: whether the options name a charset.
+        charset_is_known: whether a server has accepted it.
         charset: what the connections speak.
     """
 
     session_name: str
     charset_is_chosen: bool = False
+    charset_is_known: bool = False
     charset: str = FALLBACKS[0]
 
     def _remaining(self) -> tuple[str, ...]:
@@ -75,7 +77,7 @@ class CharsetBase(Base):
             return (self.charset,)
         return FALLBACKS[FALLBACKS.index(self.charset) :]
 
-    def _found(self, charset: str) -> None:
+    def _try(self, charset: str) -> None:
         self.charset = self.connect_params["charset"] = charset
 
     def _check_text(self, params: Any) -> None:
@@ -89,16 +91,23 @@ class Charset(CharsetBase):
     def _connect(self) -> Any:
         *others, last = self._remaining()
         for charset in others:
+            self._try(charset)
             try:
-                self._found(charset)
-                return super()._connect()  # type: ignore[misc]
+                conn = super()._connect()  # type: ignore[misc]
             except Exception as error:
                 if error.args[:1] != (UNKNOWN_CHARSET,):
                     raise
-        self._found(last)
-        return super()._connect()  # type: ignore[misc]
+            else:
+                break
+        else:
+            self._try(last)
+            conn = super()._connect()  # type: ignore[misc]
+        self.charset_is_known = True
+        return conn
 
     def _execute_cursor(self, sql: str, params: Any, **options: Any) -> Any:
+        if not self.charset_is_known and self.autoconnect and self.is_closed():
+            self.connect()
         self._check_text(params)
         return super()._execute_cursor(sql, params, **options)  # type: ignore[misc]
 
@@ -115,14 +124,17 @@ class AsyncCharset(CharsetBase):
                 if error.args[:1] != (UNKNOWN_CHARSET,):
                     raise
             else:
-                self._found(charset)
+                self._try(charset)
                 break
         else:
             with peewee.__exception_wrapper__:  # type: ignore[attr-defined]
                 await conn.set_charset(last)
-            self._found(last)
+            self._try(last)
+        self.charset_is_known = True
         await super()._prepare(conn)  # type: ignore[misc]
 
     async def aexecute_sql(self, sql: str, params: Any = None) -> Any:
+        if not self.charset_is_known:
+            await self.aconnect()  # type: ignore[attr-defined]
         self._check_text(params)
         return await super().aexecute_sql(sql, params)  # type: ignore[misc]

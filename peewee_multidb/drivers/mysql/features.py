@@ -58,8 +58,12 @@ FEATURES = {
     "lateral": Feature("A LATERAL join", (8, 0, 14), (12, 0, 0), "Join to a grouped subquery."),
     "intersect": Feature("INTERSECT", (8, 0, 31), (10, 3, 0), "Use IN with a subquery."),
     "except": Feature("EXCEPT", (8, 0, 31), (10, 3, 0), "Use NOT IN with a subquery."),
+    # MySQL 8.0.19 wants each row to begin with ROW, and Peewee does not write it.
     "values": Feature(
-        "A VALUES list as a table", (8, 0, 19), (10, 3, 3), "Use a UNION of SELECTs, or a temporary table."
+        "A VALUES list as a table", None, (10, 3, 3), "Use a UNION of SELECTs, or a temporary table."
+    ),
+    "named values": Feature(
+        "A VALUES list with names of its columns", None, None, "Use a UNION of SELECTs, or a temporary table."
     ),
     "insert returning": Feature(
         "INSERT RETURNING", None, (10, 5, 0), "create() and save() give the row its key without it."
@@ -106,9 +110,8 @@ def require(name: str, version: Version, where: str) -> None:
     """
     feature = FEATURES[name]
     if feature.missing_from(version):
-        raise peewee.NotSupportedError(
-            f"{feature.what} needs {feature}; {where} is {version}. {feature.instead}"
-        )
+        needs = f"needs {feature}" if feature.mysql or feature.mariadb else "is in no version"
+        raise peewee.NotSupportedError(f"{feature.what} {needs}; {where} is {version}. {feature.instead}")
 
 
 def _for_update(node: Any) -> str | None:
@@ -125,6 +128,10 @@ def _join(node: Any) -> str | None:
 
 def _select(node: Any) -> str | None:
     return "lateral" if getattr(node, "_lateral", None) else None
+
+
+def _values(node: Any) -> str:
+    return "named values" if node._columns else "values"
 
 
 def _compound(node: Any) -> str | None:
@@ -170,7 +177,7 @@ CHECKS: tuple[tuple[Any, Callable[[Any], str | None]], ...] = (
     (peewee.ForUpdate, _for_update),
     (peewee.Join, _join),
     (peewee.CompoundSelectQuery, _compound),
-    (peewee.ValuesList, lambda node: "values"),
+    (peewee.ValuesList, _values),
     (peewee._WriteQuery, _returning),
     (peewee.Function, _function),
     (peewee.Select, _select),
