@@ -1,8 +1,7 @@
 """What a version of MySQL or MariaDB does not have, refused before it is sent.
 
 The server would answer with a syntax error that points somewhere into the statement. Here the message
-names the version and the way out. Versions from the manuals of both, and measured where a server was at
-hand; a feature that a later version may get is refused only for versions that surely lack it.
+names the version and the way out. The versions are those of the manuals of both.
 """
 
 from __future__ import annotations
@@ -55,7 +54,7 @@ FEATURES = {
         "SKIP LOCKED", (8, 0, 1), (10, 6, 0), "Mark the rows that are taken with an UPDATE."
     ),
     "for update of": Feature("FOR UPDATE OF", (8, 0, 1), None, "Lock the rows of all tables of the query."),
-    "lateral": Feature("A LATERAL join", (8, 0, 14), (12, 0, 0), "Join to a grouped subquery."),
+    "lateral": Feature("A LATERAL join", (8, 0, 14), None, "Join to a grouped subquery."),
     "intersect": Feature("INTERSECT", (8, 0, 31), (10, 3, 0), "Use IN with a subquery."),
     "except": Feature("EXCEPT", (8, 0, 31), (10, 3, 0), "Use NOT IN with a subquery."),
     # MySQL 8.0.19 wants each row to begin with ROW, and Peewee does not write it.

@@ -138,6 +138,18 @@ class SetField(EnumField):
     field_type = "SET"
     forbidden = "\\,"
 
+    # A set is one value, and not a list of values.
+    def __eq__(self, other: Any) -> Any:
+        return super().__eq__(self._whole(other))
+
+    def __ne__(self, other: Any) -> Any:
+        return super().__ne__(self._whole(other))
+
+    __hash__ = peewee.Field.__hash__
+
+    def _whole(self, other: Any) -> Any:
+        return self.to_value(other) if isinstance(other, (set, frozenset, list, tuple)) else other
+
     def width(self) -> int:
         return len(",".join(self.values))
 

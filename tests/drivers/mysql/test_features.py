@@ -138,7 +138,7 @@ def test_nothing_is_refused_while_the_server_is_not_known() -> None:
 def test_a_query_is_refused_before_anything_is_sent() -> None:
     with OldMySQL("5.0.51a").running() as server:
         database = build(server.url)
-        with database.bind_ctx([Item]), pytest.raises(peewee.NotSupportedError, match="MySQL 5.0.51"):
+        with database.bind_ctx([Item]), pytest.raises(peewee.NotSupportedError, match=r"MySQL 5\.0\.51"):
             list(cte(Item))
         assert not any("WITH" in sql for sql in server.statements)
         database.close()
@@ -151,7 +151,7 @@ def test_a_message_names_the_versions_and_the_way_out() -> None:
         "A common table expression needs MySQL 8.0.1 or MariaDB 10.2.1; database 'erp' is MySQL 5.0.51. "
         "Use a subquery."
     )
-    with pytest.raises(peewee.NotSupportedError, match="DELETE RETURNING needs MariaDB 10.0.5; "):
+    with pytest.raises(peewee.NotSupportedError, match=r"DELETE RETURNING needs MariaDB 10\.0\.5; "):
         require("delete returning", Version((8, 4, 3), False), "database 'erp'")
 
 

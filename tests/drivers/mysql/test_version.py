@@ -54,10 +54,10 @@ def test_what_is_written_is_read(number: tuple[int, int, int], mariadb: bool, ta
 
 @pytest.mark.parametrize("text", ["", "newest", "8", "five.zero"])
 def test_what_is_no_version_is_refused_with_an_example(text: str) -> None:
-    with pytest.raises(ConfigurationError, match="write it like '5.0.51'"):
+    with pytest.raises(ConfigurationError, match=r"write it like '5\.0\.51'"):
         parse_version(text)
     with pytest.raises(
-        ConfigurationError, match="database 'shop', server_version: .* is no version of MySQL"
+        ConfigurationError, match=r"database 'shop', server_version: .* is no version of MySQL"
     ):
         build({"url": "mysql://host/name", "server_version": text})
 
