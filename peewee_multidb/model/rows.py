@@ -60,6 +60,10 @@ class RowHome:
         """Whether a model is where the row is: its own is, and of others that says nothing."""
         return home is self.home
 
+    def mentions(self, home: Home) -> bool:
+        """A row of a reference model is in all of its databases."""
+        return False
+
     def concerns(self, home: Home) -> bool:
         """A row has no role."""
         return False
