@@ -221,10 +221,15 @@ class _Opening:
             opened = read(ask, self._job.database, action)
             self._run._descriptions[self._job.name] = opened.description
             stack.pop_all()
-        return iter(opened.chunk, [])
+        return _chunks(opened)
 
     def __exit__(self, *exc: Any) -> Any:
         return self._stack.__exit__(*exc)
+
+
+def _chunks(opened: Any) -> Iterator[Any]:
+    while rows := opened.chunk():
+        yield rows
 
 
 class _Described:
