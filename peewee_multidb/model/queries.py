@@ -222,7 +222,7 @@ class RoutedQuery(Mixin):  # type: ignore[misc]
         """
         if database is None:
             home = self.model._meta.home
-            if home.rule is not None and self._bound is None:
+            if (home.rule is not None or home.reference) and self._bound is None:
                 targets = self._decide_many()
                 if len(targets) != 1:
                     return self._execute_many(targets)
@@ -310,7 +310,7 @@ def _is_engines(node: Any) -> bool:
 
 def _applies(around: Scope, home: Home) -> bool:
     try:
-        return scope.place(around, home) is not None
+        return scope.place(around, home) is not None or scope.is_everywhere(around, home)
     except MultiDBError:
         # Kept, so that running it without using() says why it may not.
         return True

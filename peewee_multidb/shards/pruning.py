@@ -42,6 +42,7 @@ __all__ = [
     "refuse_moving",
     "refuse_wrong_shard",
     "shards_for",
+    "without_key",
 ]
 
 Shards = set[str] | None
@@ -321,13 +322,34 @@ def not_one(home: Home, query: Any, shards: Sequence[str] | None = None) -> Mult
     name = home.model.__name__
     if query is None:
         return MissingShardKey(f"Nothing here says which shard of {name} is meant. {_ways_out(home)}")
+    if isinstance(query, peewee.RawQuery):
+        return MissingShardKey(
+            f"Raw SQL on {name} is not looked into for its shard. Run it inside `with use_db(name):` or "
+            f'`with use_shard({name}, key):`, or say .using("name of a database").'
+        )
     if not isinstance(query, peewee.SelectQuery):
-        what = "its rows belong to several shards" if shards else f"the {key_label(home)} is not in it"
-        return MissingShardKey(f"A write on {name} was refused: {what}. {_ways_out(home)}")
+        if shards:
+            return MissingShardKey(
+                f"A write on {name} was refused: its rows belong to several shards. {_ways_out(home)}"
+            )
+        every = isinstance(query, (peewee.Update, peewee.Delete))
+        more = " If every row of every shard is meant, say so with all_shards()." if every else ""
+        return MissingShardKey(without_key(home, "it") + more)
     return ScatterNotSupported(
         f"A read of {name} would need the shards {', '.join(sorted(shards or home.names or ()))}; "
         f"its WHERE clause does not narrow the {key_label(home)} to one. {_ways_out(home)}"
     )
+
+
+def without_key(home: Home, what: str) -> str:
+    """Return the message for a write that has no shard key.
+
+    Args:
+        home: the sharded model.
+        what: the part of the write that has none, such as ``"row 3 of 5"``.
+    """
+    name = home.model.__name__
+    return f"A write on {name} was refused: the {key_label(home)} is not in {what}. {_ways_out(home)}"
 
 
 def joined_apart(home: Home, clause: str) -> ScatterNotSupported:

@@ -219,7 +219,7 @@ class Statement:
         if isinstance(query, peewee._WriteQuery):
             self.trouble.append("a WITH clause that writes")
         block = self._inner(query, stack)
-        why = pieces.indivisible(query, lambda one: self._anchors(one, (block,)))
+        why = pieces.indivisible(query, lambda one: self.anchors(one, (block,)))
         if why is not None and block.sources and not block.follows:
             self.trouble.append(why)
         derived = self._derived[id(node)] = _Derived(query, block, columns, why is None)
@@ -306,17 +306,17 @@ class Statement:
         if negated and getattr(selected, "null", True):
             # One NULL in any shard makes NOT IN untrue in all of them.
             return
-        mine, theirs = self._anchors(field, stack), self._anchors(selected, (block,))
+        mine, theirs = self.anchors(field, stack), self.anchors(selected, (block,))
         for source, what in mine:
             for other, same in theirs:
                 if what == same and _is_whole(what):
-                    why = pieces.indivisible(query, lambda one: self._anchors(one, (block,)), rows=True)
+                    why = pieces.indivisible(query, lambda one: self.anchors(one, (block,)), rows=True)
                     if why is not None:
                         self.trouble.append(why)
                     _unite(source, other)
 
     def _equate(self, left: Any, right: Any, stack: tuple[Block, ...]) -> None:
-        mine, theirs = self._anchors(left, stack), self._anchors(right, stack)
+        mine, theirs = self.anchors(left, stack), self.anchors(right, stack)
         for source, what in mine:
             for other, same in theirs:
                 if what != same or source is other:
@@ -380,7 +380,7 @@ class Statement:
             for one in stack[-1].names.values()
         )
 
-    def _anchors(self, node: Any, stack: tuple[Block, ...]) -> list[tuple[Source, tuple[Any, ...]]]:
+    def anchors(self, node: Any, stack: tuple[Block, ...]) -> list[tuple[Source, tuple[Any, ...]]]:
         """Return what a field's value decides: the shard of its row, by the key or by a row it is beside."""
         found = self._find(node, stack)
         if found is None:
