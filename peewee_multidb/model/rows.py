@@ -22,6 +22,7 @@ __all__ = [
     "HomedObjectCursor",
     "RowHome",
     "at_home",
+    "at_node",
     "by_home",
     "home_node",
     "refuse_strangers",
@@ -110,12 +111,18 @@ def inside(node: Scope, home: Home) -> Scope:
 @contextmanager
 def at_home(instance: Any) -> Iterator[None]:
     """Do something in the scope of the row's own database; a row that has none yet is in the current one."""
-    node = getattr(instance, "_home", None)
+    with at_node(getattr(instance, "_home", None), instance._meta.home):
+        yield
+
+
+@contextmanager
+def at_node(node: Scope | None, home: Home) -> Iterator[None]:
+    """Do something in the scope of a row's node; for None in the current one."""
     if node is None:
         yield
         return
     outside = scope.current()
-    scope.switch(inside(node, instance._meta.home))
+    scope.switch(inside(node, home))
     try:
         yield
     finally:

@@ -18,7 +18,7 @@ from ..home import Home
 from ..scope import Target
 from ..shards import inserted, placement, pruning
 
-__all__ = ["change_each", "each_database", "insert_copies", "insert_rows", "insert_selected"]
+__all__ = ["change_each", "each_database", "insert_copies", "insert_rows", "insert_selected", "together"]
 
 #: More rows than this in one statement gain nothing.
 MOST_ROWS = 2000
@@ -46,6 +46,17 @@ def each_database(query: Any, targets: Sequence[Target], check: Any) -> list[_Pl
     for place in places:
         check(query, place.database)
     return places
+
+
+def together(home: Home, targets: Sequence[Target]) -> Any:
+    """Return a block that is one transaction on each of several databases, committed together.
+
+    One database is left to whoever writes there, as in Peewee.
+    """
+    if len(targets) < 2:
+        return contextlib.nullcontext()
+    places = [_Place(home, target) for target in targets]
+    return transactions.together([(place.name, place.database) for place in places])
 
 
 @contextlib.contextmanager
