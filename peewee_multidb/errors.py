@@ -28,6 +28,8 @@ __all__ = [
     "ReadOnlyDatabase",
     "RebalanceError",
     "ScatterNotSupported",
+    "ScatterTimeout",
+    "ShardFailed",
     "ShardMoved",
     "UncoveredWrite",
     "UnknownDatabase",
@@ -84,6 +86,33 @@ class WrongShard(MultiDBError, peewee.IntegrityError):
 
 class ScatterNotSupported(MultiDBError, peewee.NotSupportedError):
     """A query over several shards could not be answered as one database would answer it."""
+
+
+class ShardFailed(MultiDBError, peewee.DatabaseError):
+    """One shard of several could not answer; the others were told to stop.
+
+    What is raised is also an instance of the error that it comes from, a ``peewee.OperationalError`` for
+    instance, so that handlers of that go on working.
+
+    Attributes:
+        shard: the database name of the shard.
+    """
+
+    def __init__(self, message: str, *, shard: str = "") -> None:
+        super().__init__(message)
+        self.shard = shard
+
+
+class ScatterTimeout(MultiDBError, peewee.OperationalError, TimeoutError):
+    """A query over several shards was not answered in the time it was given.
+
+    Attributes:
+        shards: the database names of those that had not answered.
+    """
+
+    def __init__(self, message: str, *, shards: Iterable[str] = ()) -> None:
+        super().__init__(message)
+        self.shards = tuple(shards)
 
 
 class ShardMoved(MultiDBError, peewee.OperationalError):

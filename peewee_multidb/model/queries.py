@@ -15,7 +15,8 @@ from ..errors import ConfigurationError, MultiDBError, NoDatabaseSelected
 from ..home import Home
 from ..scope import Scope, Target
 from ..shards import pruning
-from . import dialect, loading
+from ..shards.jobs import Options
+from . import dialect, loading, scatter
 from .aio import run
 from .handle import ModelDatabase
 from .reading import read
@@ -84,6 +85,9 @@ class RoutedQuery(Mixin):  # type: ignore[misc]
                         return live
         elif bound is _UNBOUND or bound is _NEW:
             return None
+        return self._placed()
+
+    def _placed(self) -> Any:
         return routing.live(self.model._meta.home, self._decide())
 
     @_database.setter
@@ -231,7 +235,7 @@ class RoutedQuery(Mixin):  # type: ignore[misc]
                 database = self._database
             if database is None:
                 raise peewee.InterfaceError('Query must be bound to a database in order to call "execute".')
-        else:
+        elif not isinstance(database, scatter.Shards):
             if self.model._meta.home.names is not None:
                 self._admit(database)
             self._sent_elsewhere = not self._is_for(database)
@@ -319,6 +323,46 @@ def _applies(around: Scope, home: Home) -> bool:
 class RoutedRead(RoutedQuery):
     """Queries of rows: what joins, compounds and prefetch make of them is routed too."""
 
+    #: What scatter() said.
+    _options: Options | None = None
+
+    def _placed(self) -> Any:
+        home: Home = self.model._meta.home
+        if home.rule is None:
+            return super()._placed()
+        targets = routing.decide_many(home, self._around(), using=self._told(), query=self)
+        if len(targets) == 1:
+            return routing.live(home, targets[0])
+        return scatter.shards_of(home, targets)
+
+    def scatter(
+        self, *, limit: int | None = None, timeout: float | None = None, partial: bool = False
+    ) -> Any:
+        """Return this query with a word about how it is run on several shards; on one it means nothing.
+
+        Args:
+            limit: the most shards that are asked at the same time; all of them by default.
+            timeout: seconds after which the whole is given up; None for never.
+            partial: take the rows of the shards that answer, and list the others in ``missing``.
+
+        Raises:
+            ConfigurationError: a limit or a timeout that is not above 0.
+        """
+        if (limit is not None and limit < 1) or (timeout is not None and timeout <= 0):
+            raise ConfigurationError("scatter(): limit and timeout must be above 0; None is for no limit.")
+        clone = self.clone()
+        clone._options = Options(limit, timeout, partial)
+        clone._cursor_wrapper = None
+        return clone
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """The database names of the shards that did not answer, after a run with ``scatter(partial=True)``."""
+        return tuple(self._options.missing) if self._options is not None else ()
+
+    def _scatter_options(self) -> Options:
+        return self._options if self._options is not None else Options()
+
     def union_all(self, rhs: Any) -> RoutedCompound:
         return RoutedCompound(self.model, self, "UNION ALL", rhs)
 
@@ -340,14 +384,30 @@ class RoutedRead(RoutedQuery):
         """Return the number of rows, counted where the query runs."""
         if database is not None:
             return self.clone().bind(database).count(None, clear_limit)
-        count = super().count
-        return read(self, self._database, lambda server: count(server, clear_limit))
+        count, here = super().count, self._database
+        if isinstance(here, scatter.Shards):
+            return scatter.count(self, here, clear_limit)
+        return read(self, here, lambda server: count(server, clear_limit))
 
     def exists(self, database: Any = None) -> Any:
         """Return whether there is a row, asked where the query runs."""
         if database is not None:
             return self.clone().bind(database).exists()
-        return read(self, self._database, super().exists)
+        exists, here = super().exists, self._database
+        if isinstance(here, scatter.Shards):
+            return scatter.exists(self, here)
+        return read(self, here, exists)
+
+    def iterator(self, database: Any = None) -> Any:
+        """Return an iterator over the rows that keeps none of them.
+
+        Over several shards the rows are read while they are used, by cursors on the servers where the engine
+        has them.
+        """
+        here = self._database if database is None else database
+        if isinstance(here, scatter.Shards) and not self._load_tree:
+            return scatter.stream(self, here)
+        return super().iterator(database)
 
     def prefetch(self, *subqueries: Any, **kwargs: Any) -> Any:
         """Load related rows with one query for each relation, also from other databases.
@@ -373,6 +433,13 @@ class RoutedRead(RoutedQuery):
     def _execute(self, database: Any) -> Any:
         # Instead of Peewee's two methods: its loader would run the whole tree on this one database.
         wrapper = self._cursor_wrapper
+        if isinstance(database, scatter.Shards):
+            if wrapper is None or not database.same_as(self._ran_on):
+                wrapper = self._cursor_wrapper = scatter.execute(self, database)
+                self._ran_on = database
+                if self._load_tree and self._model_rows():
+                    loading.load_related_apart(list(wrapper), self, self._load_tree)
+            return wrapper
         if wrapper is None or self._ran_on is not database:
             cursor = read(self, database, self._send)
             self._ran_on = database
