@@ -17,7 +17,7 @@ from ..scope import Scope, Target
 from ..shards import pruning
 from ..shards.jobs import Options
 from . import dialect, loading, scatter
-from .aio import run
+from .aio import run, some_database
 from .handle import ModelDatabase
 from .reading import read
 from .rows import HomedModelCursor, HomedObjectCursor, home_node
@@ -269,10 +269,15 @@ class RoutedQuery(Mixin):  # type: ignore[misc]
         if database is None and self._bound is _UNBOUND:
             raise peewee.InterfaceError('Query must be bound to a database in order to call "aexecute".')
         try:
-            here = database if database is not None else self._database
+            here = database if database is not None else self._some_database()
         except NoDatabaseSelected as error:
             raise NoDatabaseSelected(f"aexecute(): {error}") from None
         return await run(self.model, here, self.execute, database)
+
+    def _some_database(self) -> Any:
+        if self._told() is None:
+            return some_database(self.model._meta.home, self._around())
+        return self._database
 
     def _around(self) -> Scope | None:
         return self._scope if self._scope is not None else scope.current()

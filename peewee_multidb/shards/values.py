@@ -7,6 +7,7 @@ of a row where the row itself was given, and of an alias what its field says.
 from __future__ import annotations
 
 import datetime
+import uuid
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -57,19 +58,37 @@ def python_value(field: Any, value: Any) -> Any:
         field = field.rel_field
         if isinstance(value, peewee.Model):
             value = getattr(value, field.name)
-    stored = field.db_value(value)
-    if isinstance(stored, peewee.Node):
-        # What only the database can make of the value is left as it was given.
-        return value
-    value = field.python_value(stored)
+    if isinstance(field, peewee.BlobField):
+        return _bytes(field, value)
+    try:
+        stored = field.db_value(value)
+        if isinstance(stored, peewee.Node):
+            # What only the database can make of the value is left as it was given.
+            return value
+        value = field.python_value(stored)
+    except (ValueError, TypeError) as error:
+        raise InvalidShardKey(
+            f"{field.model.__name__}.{field.name}: {value!r} is no value of a {type(field).__name__} ({error})."
+        ) from None
     kind = type(value)
-    if kind is str and isinstance(field, _NO_TEXT):
+    if kind is str and isinstance(field, _NO_TEXT) and not isinstance(field, peewee.IPField):
         raise InvalidShardKey(
             f"{field.model.__name__}.{field.name}: {value!r} is no value of a {type(field).__name__}; "
             "what the database would make of it is not known here."
         )
     if kind is datetime.date and isinstance(field, peewee.DateTimeField):
         return datetime.datetime(value.year, value.month, value.day)
+    return value
+
+
+def _bytes(field: Any, value: Any) -> Any:
+    """Return a value of a field of bytes. Which class carries them to the database depends on the engine."""
+    if isinstance(value, str):
+        value = bytes.fromhex(value) if isinstance(field, peewee.BinaryUUIDField) else value.encode()
+    if isinstance(value, (bytearray, memoryview)):
+        value = bytes(value)
+    if isinstance(field, peewee.BinaryUUIDField) and isinstance(value, bytes):
+        return uuid.UUID(bytes=value)
     return value
 
 
