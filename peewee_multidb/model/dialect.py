@@ -8,7 +8,8 @@ every engine, in any number of threads at once.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
@@ -22,6 +23,7 @@ __all__ = [
     "compiling",
     "context_database",
     "reading",
+    "reading_rows",
     "reads_as_text",
     "rows_of",
 ]
@@ -111,6 +113,16 @@ def columns_of(database: Any, initialize: Callable[[], None]) -> Callable[[], No
             _compiling.reset(token)
 
     return describe
+
+
+@contextmanager
+def reading_rows(database: Any) -> Iterator[None]:
+    """Tell the fields that convert values in this block which database these came from."""
+    token = _reading.set(database)
+    try:
+        yield
+    finally:
+        _reading.reset(token)
 
 
 def rows_of(database: Any, process_row: Callable[[Any], Any]) -> Callable[[Any], Any]:

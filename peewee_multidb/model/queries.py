@@ -6,6 +6,7 @@ object directly. ``_database`` is the seam: every path in Peewee that runs or co
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import peewee
@@ -17,6 +18,7 @@ from ..scope import Scope, Target
 from ..shards import pruning
 from . import dialect, loading
 from .aio import run
+from .fencing import patiently
 from .handle import ModelDatabase
 from .reading import read
 from .rows import HomedModelCursor, HomedObjectCursor, home_node
@@ -62,6 +64,8 @@ class RoutedQuery(Mixin):  # type: ignore[misc]
     _cte_list: Any = None
     #: Whether execute() was given another Database object than the query would have run on.
     _sent_elsewhere = False
+    #: The state of the shard map that the query is running by, where rows may move.
+    _map_state: Any = None
     _guarded = True
     _joins: Any = None
     _is_default = False
@@ -221,21 +225,38 @@ class RoutedQuery(Mixin):  # type: ignore[misc]
             WrongShard: a write, and its key belongs to another shard than the given database.
         """
         if database is None:
-            home = self.model._meta.home
-            if home.rule is not None and self._bound is None:
-                targets = self._decide_many()
-                if len(targets) != 1:
-                    return self._execute_many(targets)
-                database = routing.live(home, targets[0])
-            else:
-                database = self._database
-            if database is None:
-                raise peewee.InterfaceError('Query must be bound to a database in order to call "execute".')
-        else:
-            if self.model._meta.home.names is not None:
-                self._admit(database)
-            self._sent_elsewhere = not self._is_for(database)
+            stored = self.model._meta.home.stored
+            return self._run() if stored is None else self._patiently(stored, self._run)
+        if self.model._meta.home.names is not None:
+            self._admit(database)
+        self._sent_elsewhere = not self._is_for(database)
         return self._execute(database)
+
+    def _run(self) -> Any:
+        """Run the query where it belongs."""
+        home = self.model._meta.home
+        if home.rule is not None and self._bound is None:
+            targets = self._decide_many()
+            if len(targets) != 1:
+                return self._execute_many(targets)
+            database = routing.live(home, targets[0])
+        else:
+            database = self._database
+        if database is None:
+            raise peewee.InterfaceError('Query must be bound to a database in order to call "execute".')
+        return self._execute(database)
+
+    def _patiently(self, stored: Any, run: Callable[[], Any]) -> Any:
+        """Run something of a query whose rows may move, by one state of the shard map."""
+
+        def attempt() -> Any:
+            self._map_state = stored.current()
+            try:
+                return run()
+            finally:
+                self._map_state = None
+
+        return patiently(stored, attempt)
 
     def _is_for(self, database: Any) -> bool:
         """Whether the query, if nobody says otherwise, runs on this database now."""
@@ -341,13 +362,20 @@ class RoutedRead(RoutedQuery):
         if database is not None:
             return self.clone().bind(database).count(None, clear_limit)
         count = super().count
-        return read(self, self._database, lambda server: count(server, clear_limit))
+        return self._ask(lambda server: count(server, clear_limit))
 
     def exists(self, database: Any = None) -> Any:
         """Return whether there is a row, asked where the query runs."""
         if database is not None:
             return self.clone().bind(database).exists()
-        return read(self, self._database, super().exists)
+        return self._ask(super().exists)
+
+    def _ask(self, question: Callable[[Any], Any]) -> Any:
+        """Ask something where the query runs."""
+        stored = self.model._meta.home.stored
+        if stored is None:
+            return read(self, self._database, question)
+        return self._patiently(stored, lambda: read(self, self._database, question))
 
     def prefetch(self, *subqueries: Any, **kwargs: Any) -> Any:
         """Load related rows with one query for each relation, also from other databases.

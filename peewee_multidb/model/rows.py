@@ -15,6 +15,7 @@ from .. import routing, scope
 from ..errors import CrossDatabaseQuery
 from ..home import Home
 from ..scope import Scope, Target
+from ..shards import pruning
 from .stock import Mixin, stock
 
 __all__ = [
@@ -23,8 +24,10 @@ __all__ = [
     "RowHome",
     "at_home",
     "by_home",
+    "entry_of",
     "home_node",
     "refuse_strangers",
+    "rehome",
     "routed_accessor",
     "row_home",
     "strangers_home",
@@ -34,7 +37,7 @@ __all__ = [
 class RowHome:
     """The scope entry of a row: its own model goes to its database, and so does what lives beside it."""
 
-    __slots__ = ("home", "target")
+    __slots__ = ("epoch", "home", "target")
 
     role: str | None = None
     renames: Mapping[str, str] = {}
@@ -47,6 +50,8 @@ class RowHome:
     def __init__(self, target: Target, home: Home) -> None:
         self.target = target
         self.home = home
+        #: Of its shard, when the row was there; None where rows do not move.
+        self.epoch: int | None = None
 
     def place(self, home: Home) -> Target | None:
         """Return the row's database for a model that lives beside the row's own."""
@@ -89,7 +94,32 @@ def home_node(meta: Any, database: Any, around: Scope | None) -> Scope:
     around = scope.placing(around)
     if around is None and target == home.name:
         return meta.settled  # type: ignore[no-any-return]
-    return Scope(RowHome(target, home), around)
+    return Scope(entry_of(target, home), around)
+
+
+def entry_of(target: Target, home: Home) -> RowHome:
+    """Return the entry of a row that is somewhere now."""
+    entry = RowHome(target, home)
+    if home.stored is not None and isinstance(target, str):
+        entry.epoch = home.stored.current().epochs.get(target)
+    return entry
+
+
+def rehome(row: Any) -> None:
+    """Let a row that was loaded follow its unit, if that has moved to another shard since."""
+    home: Home = row._meta.home
+    node, stored = row._home, home.stored
+    if stored is None or node is None or home.rule is None:
+        return
+    entry, state = row_home(node), stored.current()
+    if entry.target not in state.names or entry.epoch == state.epochs.get(entry.target):
+        return
+    names = home.shard_key
+    if not names or any(name in row._dirty or name not in row.__data__ for name in names):
+        return
+    key = tuple(row.__data__[name] for name in names)
+    name = home.rule.shard_of(pruning.key_value(home, key if len(key) > 1 else key[0]))
+    row._home = Scope(entry_of(name, home), node.parent)
 
 
 def inside(node: Scope, home: Home) -> Scope:
@@ -110,6 +140,9 @@ def at_home(instance: Any) -> Iterator[None]:
     if node is None:
         yield
         return
+    if instance._meta.home.stored is not None:
+        rehome(instance)
+        node = instance._home
     outside = scope.current()
     scope.switch(inside(node, instance._meta.home))
     try:
