@@ -23,10 +23,13 @@ __all__ = [
     "NoDatabaseSelected",
     "NoReplicaAvailable",
     "NotAsynchronous",
+    "NotTransactional",
     "PartialCommit",
     "ReadOnlyDatabase",
     "RebalanceError",
     "ScatterNotSupported",
+    "ScatterTimeout",
+    "ShardFailed",
     "ShardMoved",
     "UncoveredWrite",
     "UnknownDatabase",
@@ -85,6 +88,33 @@ class ScatterNotSupported(MultiDBError, peewee.NotSupportedError):
     """A query over several shards could not be answered as one database would answer it."""
 
 
+class ShardFailed(MultiDBError, peewee.DatabaseError):
+    """One shard of several could not answer; the others were told to stop.
+
+    What is raised is also an instance of the error that it comes from, a ``peewee.OperationalError`` for
+    instance, so that handlers of that go on working.
+
+    Attributes:
+        shard: the database name of the shard.
+    """
+
+    def __init__(self, message: str, *, shard: str = "") -> None:
+        super().__init__(message)
+        self.shard = shard
+
+
+class ScatterTimeout(MultiDBError, peewee.OperationalError, TimeoutError):
+    """A query over several shards was not answered in the time it was given.
+
+    Attributes:
+        shards: the database names of those that had not answered.
+    """
+
+    def __init__(self, message: str, *, shards: Iterable[str] = ()) -> None:
+        super().__init__(message)
+        self.shards = tuple(shards)
+
+
 class ShardMoved(MultiDBError, peewee.OperationalError):
     """Rows that a query needs are changing shards, or have just done so: nothing was done, do it again.
 
@@ -106,6 +136,10 @@ class RebalanceError(MultiDBError, peewee.OperationalError):
 
 class NotAsynchronous(ConfigurationError, peewee.InterfaceError, AttributeError):
     """Something was awaited on a database that is not asynchronous."""
+
+
+class NotTransactional(MultiDBError, peewee.NotSupportedError):
+    """A transaction would write to a table that a rollback leaves as it is, such as one of MyISAM."""
 
 
 class PartialCommit(MultiDBError, peewee.OperationalError):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import peewee
 
 from .errors import ConfigurationError
-from .shards.rules import FunctionRule, ShardingRule
+from .shards.rules import FunctionRule, Rule, ShardingRule
 from .shards.stored import StoredMap
 
 if TYPE_CHECKING:
@@ -45,6 +45,7 @@ class Home:
     """
 
     __slots__ = (
+        "_fields",
         "_key",
         "_link",
         "_listed",
@@ -86,6 +87,7 @@ class Home:
         self._listed: tuple[str, ...] | ShardingRule | None = None
         self._key: tuple[str, ...] | None = _names(shard_key)
         self._link: Any = _UNKNOWN
+        self._fields: tuple[Any, ...] | None = None
         if colocate_with is not None:
             self._colocate(colocate_with)
         else:
@@ -116,6 +118,27 @@ class Home:
         if self._key is None:
             self._key = self._parents_key()
         return self._key
+
+    @property
+    def key_fields(self) -> tuple[Any, ...]:
+        """The fields that the rule reads, in its order.
+
+        Raises:
+            ConfigurationError: the model has no such field, or the rule cannot read it.
+        """
+        fields = self._fields
+        if fields is None:
+            meta: Any = self.model._meta  # type: ignore[attr-defined]
+            for name in self.shard_key:
+                if name not in meta.combined:
+                    raise self._error(f"shard_key names {name!r}, which is no field of it")
+            fields = tuple(meta.combined[name] for name in self.shard_key)
+            check = getattr(self.rule, "check", None)
+            if check is not None and fields:
+                check([_target(field) for field in fields])
+            self._key = tuple(field.name for field in fields)
+            self._fields = fields
+        return fields
 
     @property
     def link(self) -> Any:
@@ -171,7 +194,7 @@ class Home:
                 raise self._error("db_name is an empty tuple; name a database, or use None for no home")
             self._listed = tuple(self._checked(name) for name in db_name)
             self.name = self._listed[0]
-        elif isinstance(db_name, ShardingRule):
+        elif isinstance(db_name, (Rule, ShardingRule)):
             self._shard(db_name, shards)
         elif callable(db_name):
             self._shard(self._function_rule(db_name, shards), None)
@@ -262,6 +285,12 @@ class Home:
 
     def _error(self, what: str) -> ConfigurationError:
         return ConfigurationError(f"{self.model.__name__}.Meta: {what}.")
+
+
+def _target(field: Any) -> Any:
+    while isinstance(field, peewee.ForeignKeyField):
+        field = field.rel_field
+    return field
 
 
 def _counts(meta: Any, name: str) -> bool:

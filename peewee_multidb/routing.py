@@ -17,6 +17,7 @@ from .errors import NoDatabaseSelected, ReadOnlyDatabase, UnknownDatabase
 from .home import Home
 from .scope import Scope, Target
 from .shards import pruning
+from .statements import only_reads
 
 __all__ = [
     "Route",
@@ -110,14 +111,17 @@ def decide_many(
     Raises:
         MultiDBError: as `decide` does.
     """
-    final = False
+    final = trusted = False
     if using is not None:
         chosen, why = using, "the query itself says so: using() or bind()"
         _refuse_unlisted(home, scope, using)
     else:
         placed = scopes.place(scope, home)
+        if home.reference and home.database is None and (placed is None or not placed[1].mentions(home)):
+            return _of_reference(home, scope, placed, query, reasons)
         if placed is not None:
             chosen, final = placed[0], placed[1].final
+            trusted = placed[1].vouches(home)
             why = f"the innermost scope that applies is {placed[1]!r}" if reasons is not None else ""
         elif home.database is not None:
             chosen, why = home.database, f"{home.model.__name__} is bound to a Database object"
@@ -135,7 +139,7 @@ def decide_many(
         shard = chosen if isinstance(chosen, str) else home.registry.name_of(chosen)
         # A database that is no shard of the model got here by a rename, or is nobody's but the user's.
         if shard is not None and home.allows(shard):
-            pruning.refuse_wrong_shard(home, query, shard)
+            pruning.refuse_wrong_shard(home, query, shard, trusted)
     if not isinstance(chosen, str):
         return (chosen,)
     name = chosen if final or scope is None else scopes.renamed(scope, chosen)
@@ -150,14 +154,16 @@ def _by_rule(
     """Return the shards of a query that nothing but its own clauses sends anywhere."""
     if query is None:
         raise pruning.not_one(home, None)
+    if isinstance(query, peewee.RawQuery):
+        raise pruning.not_one(home, query)
     found = pruning.footprint(home, query)
     if found.apart is not None:
         raise pruning.joined_apart(home, found.apart)
-    writes = isinstance(query, peewee._WriteQuery)
-    if writes and not found.narrowed:
-        raise pruning.not_one(home, query)
-    if writes and len(found.shards) == 1:
-        pruning.refuse_wrong_shard(home, query, found.shards[0])
+    if isinstance(query, peewee._WriteQuery):
+        if not found.narrowed and (isinstance(query, peewee.Insert) or not scopes.is_everywhere(scope, home)):
+            raise pruning.not_one(home, query)
+        for shard in found.shards:
+            pruning.refuse_moving(home, query, shard)
     if reasons is not None:
         if found.narrowed:
             why = f"the sharding rule says so for {pruning.key_label(home)} of this query"
@@ -167,6 +173,44 @@ def _by_rule(
     if scope is None:
         return found.shards
     return tuple(scopes.renamed(scope, name) for name in found.shards)
+
+
+def _of_reference(
+    home: Home,
+    scope: Scope | None,
+    placed: tuple[Target, Any] | None,
+    query: peewee.Query | None,
+    reasons: Reasons | None,
+) -> tuple[Target, ...]:
+    """Return every copy of a reference model for a write, and the one at hand for a read."""
+    names: tuple[str, ...] = tuple(scopes.renamed(scope, name) for name in home.names or ())
+    name = home.model.__name__
+    if isinstance(query, peewee._WriteQuery):
+        if reasons is not None:
+            reasons(f"{', '.join(map(repr, names))}: {name} is a reference model, and each has a copy")
+        return names
+    if placed is not None:
+        chosen = placed[0]
+        if isinstance(chosen, str) and not placed[1].final:
+            chosen = scopes.renamed(scope, chosen)
+        if reasons is not None:
+            reasons(f"{describe(home, chosen)}: the innermost scope that applies is {placed[1]!r}")
+        return (chosen,)
+    if query is not None and hasattr(query, "_where"):
+        found = pruning.footprint(home, query)
+        if found.apart is not None:
+            raise pruning.joined_apart(home, found.apart)
+        if found.shards or found.narrowed:
+            if reasons is not None:
+                reasons(f"{', '.join(map(repr, found.shards)) or 'no shard'}: the sharded models in it say so")
+            return tuple(scopes.renamed(scope, shard) for shard in found.shards)
+    if isinstance(query, peewee.RawQuery) and not only_reads(query._sql):
+        raise pruning.not_one(home, query)
+    live = home.registry.live
+    at_hand = next((one for one in names if one in live and live[one].in_transaction()), names[0])
+    if reasons is not None:
+        reasons(f"{at_hand!r}: {name} is a reference model, and this copy is at hand")
+    return (at_hand,)
 
 
 def _refuse_unlisted(home: Home, scope: Scope | None, using: Target) -> None:

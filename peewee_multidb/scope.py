@@ -30,6 +30,9 @@ ROLES = ("primary", "replica")
 #: A database: the name of a registered one, or a Database object that no registry knows.
 Target = str | peewee.Database
 
+#: In place of a database: each of those that the model has.
+EVERYWHERE: Any = object()
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 _NO_RENAMES: Mapping[str, str] = {}
@@ -54,8 +57,12 @@ class Entry(Protocol):
         """Whether the model is where this entry says, although its ``db_name`` may not list that."""
         ...
 
+    def mentions(self, home: Home) -> bool:
+        """Whether it speaks of just this model, and not of whatever is inside it."""
+        ...
+
     def place(self, home: Home) -> Target | None:
-        """Return where the model goes, or None when this entry does not apply to it."""
+        """Return where the model goes, None when this entry does not apply to it, or `EVERYWHERE`."""
         ...
 
     def concerns(self, home: Home) -> bool:
@@ -138,11 +145,23 @@ def place(scope: Scope | None, home: Home) -> tuple[Target, Entry] | None:
     while node is not None:
         target = node.entry.place(home)
         if target is not None:
+            if target is EVERYWHERE:
+                return None
             if isinstance(target, str) and not home.allows(target) and not _may_follow(node, home, target):
                 raise not_allowed(home, target)
             return target, node.entry
         node = node.parent
     return None
+
+
+def is_everywhere(scope: Scope | None, home: Home) -> bool:
+    """Whether the innermost scope that applies to the model says that every shard is meant."""
+    while scope is not None:
+        target = scope.entry.place(home)
+        if target is not None:
+            return target is EVERYWHERE
+        scope = scope.parent
+    return False
 
 
 def _may_follow(node: Scope, home: Home, target: str) -> bool:
@@ -272,6 +291,10 @@ class use_db:
         """Whether a model of that home is in this scope's database anyway: never."""
         return False
 
+    def mentions(self, home: Home) -> bool:
+        """Whether the scope names the model of that home."""
+        return home.model in self.models
+
     def concerns(self, home: Home) -> bool:
         """Whether the role of this scope applies to the model of that home."""
         return not self.models or home.model in self.models
@@ -291,7 +314,7 @@ class use_db:
         pop(self)
 
     def __call__(self, function: F) -> F:
-        return _in_scope(function, self._entered)
+        return decorated(function, self._entered)
 
     def _entered(self) -> Scope:
         self._check_known()
@@ -331,10 +354,10 @@ def propagate(function: F) -> F:
     Coroutine functions, generator functions and asynchronous generator functions may be bound too.
     """
     captured = _current.get()
-    return _in_scope(function, lambda: captured)
+    return decorated(function, lambda: captured)
 
 
-def _in_scope(function: F, enter: Callable[[], Scope | None]) -> F:
+def decorated(function: F, enter: Callable[[], Scope | None]) -> F:
     """Wrap a function of any kind so that its body runs in the scope that `enter` returns."""
     if inspect.isclass(function) or not callable(function):
         raise ConfigurationError(f"a scope decorates a function, not {function!r}.")

@@ -44,8 +44,8 @@ def is_from_server(error: BaseException) -> bool:
 
 
 def original(error: BaseException) -> BaseException:
-    """Return the driver's own exception, which Peewee's carries as its first argument."""
-    inner = error.args[0] if error.args else None
+    """Return the driver's own exception, which Peewee's carries along."""
+    inner = getattr(error, "orig", None)
     return inner if isinstance(inner, BaseException) else error
 
 

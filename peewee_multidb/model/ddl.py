@@ -20,7 +20,7 @@ __all__ = ["RoutedSchema", "bind_in_scope", "create_in", "ddl_targets", "has_con
 def ddl_targets(model: Any) -> list[scope.Target]:
     """Return the databases that DDL of the model concerns.
 
-    That is the one that a scope selects, or else every shard, or else the model's home; none at all
+    That is the one that a scope selects, or else every shard or copy, or else the model's home; none at all
     when the model is not managed.
 
     Raises:
@@ -31,8 +31,9 @@ def ddl_targets(model: Any) -> list[scope.Target]:
     if not home.managed:
         return []
     around = scope.current()
-    if home.rule is not None and home.database is None and scope.place(around, home) is None:
-        targets: list[scope.Target] = [scope.renamed(around, name) for name in home.rule.names]
+    is_many = (home.rule is not None or home.reference) and home.database is None
+    if is_many and scope.place(around, home) is None:
+        targets: list[scope.Target] = [scope.renamed(around, name) for name in home.names or ()]
     else:
         targets = [routing.decide(home, around)]
     for target in targets:
@@ -74,6 +75,9 @@ class selected:
     def vouches(self, home: Home) -> bool:
         return True
 
+    def mentions(self, home: Home) -> bool:
+        return True
+
     def concerns(self, home: Home) -> bool:
         return False
 
@@ -113,9 +117,9 @@ def has_constraint(field: Any) -> bool:
     """Whether both ends of a foreign key are in one database, so that the server can check it."""
     rel_meta = field.rel_model._meta
     other: Home | None = getattr(rel_meta, "home", None)
-    if other is None or field.rel_model is field.model:
-        return True
     home: Home = field.model._meta.home
+    if other is None or (field.rel_model is field.model and home.rule is None):
+        return True
     if home.rule is not None or other.rule is not None:
         # Whether the referenced row is in the same shard depends on the row.
         return False

@@ -20,12 +20,14 @@ from .stock import stock
 __all__ = [
     "EngineNode",
     "columns_of",
+    "compiled_for",
     "compiling",
     "context_database",
     "reading",
     "reading_rows",
     "reads_as_text",
     "rows_of",
+    "written",
 ]
 
 #: The database for which an engine's part of a statement is being written in this thread or task.
@@ -85,6 +87,21 @@ class EngineNode(peewee.ColumnBase):
             ctx.value(written, False)
         self.latest.set(database)
         return ctx
+
+
+def written(node: EngineNode) -> Any:
+    """Return what a node is written as for the engine of `compiled_for`, to look into it."""
+    return node._write()
+
+
+@contextmanager
+def compiled_for(database: Any) -> Iterator[None]:
+    """Have engine nodes write for a database inside, where no context is at hand."""
+    token = _compiling.set(database)
+    try:
+        yield
+    finally:
+        _compiling.reset(token)
 
 
 _text_readers: dict[type, bool] = {}

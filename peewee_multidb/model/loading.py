@@ -17,15 +17,23 @@ from peewee import PREFETCH_TYPE, PrefetchQuery
 
 from .. import drivers, scope
 from ..errors import ScatterNotSupported
-from .rows import at_home, home_node
+from .rows import at_home, by_home, home_node
 from .stock import stock
 
-__all__ = ["load_related", "prefetch"]
+__all__ = ["load_related", "load_related_apart", "prefetch"]
 
 
 def load_related(parents: list[Any], parent_query: Any, loads: Iterable[Any], database: Any) -> None:
     """Run the tree of ``with_related()`` below rows that were loaded from a database."""
     _load(parents, parent_query, loads, database, depth=0, by_key=False)
+
+
+def load_related_apart(parents: list[Any], parent_query: Any, loads: Iterable[Any]) -> None:
+    """Run the tree of ``with_related()`` below rows of several shards, shard by shard."""
+    for rows in by_home(parents):
+        with at_home(rows[0]):
+            database = parent_query.model._meta.database.obj
+        _load(rows, parent_query, loads, database, depth=0, by_key=True)
 
 
 def _load(

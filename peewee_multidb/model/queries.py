@@ -6,7 +6,7 @@ object directly. ``_database`` is the seam: every path in Peewee that runs or co
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import peewee
@@ -16,7 +16,8 @@ from ..errors import ConfigurationError, MultiDBError, NoDatabaseSelected
 from ..home import Home
 from ..scope import Scope, Target
 from ..shards import pruning
-from . import dialect, loading
+from ..shards.jobs import Options
+from . import dialect, loading, scatter
 from .aio import run
 from .fencing import patiently
 from .handle import ModelDatabase
@@ -46,6 +47,9 @@ class _New:
 # Classes, because a copied or unpickled query has the very same.
 _UNBOUND: Any = _Unbound
 _NEW: Any = _New
+
+#: What an iterator without rows begins with.
+_END: Any = object()
 
 # attrdict looks its names up through __getattr__, and this one is asked for at every query.
 ROW_MODEL: int = peewee.ROW.MODEL
@@ -88,6 +92,9 @@ class RoutedQuery(Mixin):  # type: ignore[misc]
                         return live
         elif bound is _UNBOUND or bound is _NEW:
             return None
+        return self._placed()
+
+    def _placed(self) -> Any:
         return routing.live(self.model._meta.home, self._decide())
 
     @_database.setter
@@ -227,15 +234,16 @@ class RoutedQuery(Mixin):  # type: ignore[misc]
         if database is None:
             stored = self.model._meta.home.stored
             return self._run() if stored is None else self._patiently(stored, self._run)
-        if self.model._meta.home.names is not None:
-            self._admit(database)
-        self._sent_elsewhere = not self._is_for(database)
+        if not isinstance(database, scatter.Shards):
+            if self.model._meta.home.names is not None:
+                self._admit(database)
+            self._sent_elsewhere = not self._is_for(database)
         return self._execute(database)
 
     def _run(self) -> Any:
         """Run the query where it belongs."""
         home = self.model._meta.home
-        if home.rule is not None and self._bound is None:
+        if (home.rule is not None or home.reference) and self._bound is None:
             targets = self._decide_many()
             if len(targets) != 1:
                 return self._execute_many(targets)
@@ -331,7 +339,7 @@ def _is_engines(node: Any) -> bool:
 
 def _applies(around: Scope, home: Home) -> bool:
     try:
-        return scope.place(around, home) is not None
+        return scope.place(around, home) is not None or scope.is_everywhere(around, home)
     except MultiDBError:
         # Kept, so that running it without using() says why it may not.
         return True
@@ -339,6 +347,46 @@ def _applies(around: Scope, home: Home) -> bool:
 
 class RoutedRead(RoutedQuery):
     """Queries of rows: what joins, compounds and prefetch make of them is routed too."""
+
+    #: What scatter() said.
+    _options: Options | None = None
+
+    def _placed(self) -> Any:
+        home: Home = self.model._meta.home
+        if home.rule is None:
+            return super()._placed()
+        targets = routing.decide_many(home, self._around(), using=self._told(), query=self)
+        if len(targets) == 1:
+            return routing.live(home, targets[0])
+        return scatter.shards_of(home, targets)
+
+    def scatter(
+        self, *, limit: int | None = None, timeout: float | None = None, partial: bool = False
+    ) -> Any:
+        """Return this query with a word about how it is run on several shards; on one it means nothing.
+
+        Args:
+            limit: the most shards that are asked at the same time; all of them by default.
+            timeout: seconds after which the whole is given up; None for never.
+            partial: take the rows of the shards that answer, and list the others in ``missing``.
+
+        Raises:
+            ConfigurationError: a limit or a timeout that is not above 0.
+        """
+        if (limit is not None and limit < 1) or (timeout is not None and timeout <= 0):
+            raise ConfigurationError("scatter(): limit and timeout must be above 0; None is for no limit.")
+        clone = self.clone()
+        clone._options = Options(limit, timeout, partial)
+        clone._cursor_wrapper = None
+        return clone
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """The database names of the shards that did not answer, after a run with ``scatter(partial=True)``."""
+        return tuple(self._options.missing) if self._options is not None else ()
+
+    def _scatter_options(self) -> Options:
+        return self._options if self._options is not None else Options()
 
     def union_all(self, rhs: Any) -> RoutedCompound:
         return RoutedCompound(self.model, self, "UNION ALL", rhs)
@@ -362,20 +410,61 @@ class RoutedRead(RoutedQuery):
         if database is not None:
             return self.clone().bind(database).count(None, clear_limit)
         count = super().count
-        return self._ask(lambda server: count(server, clear_limit))
+
+        def ask(here: Any) -> Any:
+            if isinstance(here, scatter.Shards):
+                return scatter.count(self, here, clear_limit)
+            return read(self, here, lambda server: count(server, clear_limit))
+
+        return self._ask(ask)
 
     def exists(self, database: Any = None) -> Any:
         """Return whether there is a row, asked where the query runs."""
         if database is not None:
             return self.clone().bind(database).exists()
-        return self._ask(super().exists)
+        exists = super().exists
+
+        def ask(here: Any) -> Any:
+            if isinstance(here, scatter.Shards):
+                return scatter.exists(self, here)
+            return read(self, here, exists)
+
+        return self._ask(ask)
 
     def _ask(self, question: Callable[[Any], Any]) -> Any:
         """Ask something where the query runs."""
         stored = self.model._meta.home.stored
         if stored is None:
-            return read(self, self._database, question)
-        return self._patiently(stored, lambda: read(self, self._database, question))
+            return question(self._database)
+        return self._patiently(stored, lambda: question(self._database))
+
+    def iterator(self, database: Any = None) -> Any:
+        """Return an iterator over the rows that keeps none of them.
+
+        Over several shards the rows are read while they are used, by cursors on the servers where the engine
+        has them.
+        """
+        here = self._database if database is None else database
+        if not isinstance(here, scatter.Shards) or self._load_tree:
+            return super().iterator(database)
+        stored = self.model._meta.home.stored
+        return scatter.stream(self, here) if stored is None else self._stream_patiently(stored)
+
+    def _stream_patiently(self, stored: Any) -> Iterator[Any]:
+        """Yield rows of several shards that all belong to one state of the shard map."""
+        clone = self.clone()
+
+        def begin() -> tuple[Any, Iterator[Any]]:
+            # It stays with the query, which goes on opening shards when this is over.
+            clone._map_state = stored.current()
+            here = clone._database
+            rows = iter(scatter.stream(clone, here) if isinstance(here, scatter.Shards) else clone.iterator())
+            return next(rows, _END), rows
+
+        first, rows = patiently(stored, begin)
+        if first is not _END:
+            yield first
+            yield from rows
 
     def prefetch(self, *subqueries: Any, **kwargs: Any) -> Any:
         """Load related rows with one query for each relation, also from other databases.
@@ -401,6 +490,13 @@ class RoutedRead(RoutedQuery):
     def _execute(self, database: Any) -> Any:
         # Instead of Peewee's two methods: its loader would run the whole tree on this one database.
         wrapper = self._cursor_wrapper
+        if isinstance(database, scatter.Shards):
+            if wrapper is None or not database.same_as(self._ran_on):
+                wrapper = self._cursor_wrapper = scatter.execute(self, database)
+                self._ran_on = database
+                if self._load_tree and self._model_rows():
+                    loading.load_related_apart(list(wrapper), self, self._load_tree)
+            return wrapper
         if wrapper is None or self._ran_on is not database:
             cursor = read(self, database, self._send)
             self._ran_on = database

@@ -23,6 +23,7 @@ __all__ = [
     "HomedObjectCursor",
     "RowHome",
     "at_home",
+    "at_node",
     "by_home",
     "entry_of",
     "home_node",
@@ -64,6 +65,10 @@ class RowHome:
     def vouches(self, home: Home) -> bool:
         """Whether a model is where the row is: its own is, and of others that says nothing."""
         return home is self.home
+
+    def mentions(self, home: Home) -> bool:
+        """A row of a reference model is in all of its databases."""
+        return False
 
     def concerns(self, home: Home) -> bool:
         """A row has no role."""
@@ -136,15 +141,21 @@ def inside(node: Scope, home: Home) -> Scope:
 @contextmanager
 def at_home(instance: Any) -> Iterator[None]:
     """Do something in the scope of the row's own database; a row that has none yet is in the current one."""
-    node = getattr(instance, "_home", None)
+    home = instance._meta.home
+    if home.stored is not None:
+        rehome(instance)
+    with at_node(getattr(instance, "_home", None), home):
+        yield
+
+
+@contextmanager
+def at_node(node: Scope | None, home: Home) -> Iterator[None]:
+    """Do something in the scope of a row's node; for None in the current one."""
     if node is None:
         yield
         return
-    if instance._meta.home.stored is not None:
-        rehome(instance)
-        node = instance._home
     outside = scope.current()
-    scope.switch(inside(node, instance._meta.home))
+    scope.switch(inside(node, home))
     try:
         yield
     finally:

@@ -97,6 +97,8 @@ def check_source(ctx: Any, frame: Any, model: Any) -> None:
         return
     around = frame._scope if frame._scope is not None else scope.current()
     here = root.registry.name_of(database) or database
+    if _is_beside(frame, around, home, here):
+        return
     using = frame._told()
     if using is None and not _is(root, routing.decide(root, around, query=frame), database):
         # execute(database) was called with another database: that is where the whole query is meant.
@@ -124,12 +126,32 @@ def check_nested(ctx: Any, query: Any, frame: Any | None) -> None:
         return
     home: Home = query.model._meta.home
     here = home.registry.name_of(database) or database
+    if frame is not None and not query._is_decided() and _is_beside(frame, frame._around(), home, here):
+        return
     if frame is None or query._is_decided():
         there = query._decide()
     else:
         there = routing.follow(home, frame._around(), frame.model._meta.home, frame._told(), query)
     if not _is(home, there, database):
         raise cross_database(home, here, home, there)
+
+
+def _is_beside(frame: Any, around: Any, home: Home, here: Any) -> bool:
+    """Whether a model has what a statement needs of it wherever the statement goes.
+
+    A reference model has all of its rows in each of its databases. And the sharded models of a statement
+    whose shards the rule has found were looked at together then.
+    """
+    if (home.rule is None and not home.reference) or home.database is not None:
+        return False
+    if here not in {scope.renamed(around, name) for name in home.names or ()}:
+        return False
+    if home.reference:
+        return True
+    root: Home = frame.model._meta.home
+    if (root.rule is None and not root.reference) or root.registry is not home.registry:
+        return False
+    return frame._told() is None and all(scope.place(around, one) is None for one in (root, home))
 
 
 def refuse_plain(ctx: Any, query: Any, *sources: Any) -> None:

@@ -11,7 +11,8 @@ from .. import routing, scope, statements, transactions
 from ..drivers import connections, failures
 from ..errors import MultiDBError, ReadOnlyDatabase
 from ..home import Home
-from . import dialect, fencing
+from ..scope import Target
+from . import dialect, fencing, sharded_writes
 from .queries import RoutedQuery
 from .reading import read
 from .stock import stock

@@ -94,22 +94,23 @@ def is_in_step(server: Server, positions: tuple[Position, ...], deadline: float,
 
 def read_together(
     server: Server, positions: tuple[Position, ...], action: Callable[[Any], R]
-) -> tuple[bool, R | None]:
+) -> Callable[[], R] | None:
     """Read from a replica, and ask it in the same round trip whether it had replayed the positions by then.
 
     Returns:
-        Whether it had, and what was read; False and None where it had not, or where this cannot be done.
+        A function that returns what was read, or raises what reading raised; None where the replica had
+        not replayed them, or where this cannot be done.
     """
     replication = traits_of(server.database).replication
     if replication is None or time.monotonic() < server.slow_until:
-        return False, None
+        return None
     if not replication.reads_together(server.database):
-        return False, None
-    replayed, result = server.run(lambda database: replication.read_together(database, action))
+        return None
+    replayed, finish = server.run(lambda database: replication.read_together(database, action))
     if replayed is None:
-        return False, None
+        return None
     server.reach(replayed)
-    return all(map(replayed.covers, positions)), result
+    return finish if all(map(replayed.covers, positions)) else None
 
 
 def drop_foreign(entry: Entry, seen: Seen) -> None:

@@ -1,20 +1,33 @@
-"""Finding the shard key in a query.
+"""Which shards a query can touch, from its own clauses.
 
-So far the plain cases: the rows of an INSERT, and ``key == value`` or ``key.in_(...)`` joined by AND
-in a WHERE clause. Whatever is not plainly one shard is refused; a guess would be a wrong answer.
+`footprint` answers for every kind of query: the rows of an INSERT, and for the others what their conditions
+say of the shard keys of the tables that they bring together (`peewee_multidb.shards.sources`). Where a clause
+is not understood it narrows nothing. A guess would be a wrong answer.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import peewee
 from peewee import OP
 
-from ..errors import ConfigurationError, MissingShardKey, MultiDBError, ScatterNotSupported, WrongShard
+from ..errors import (
+    ConfigurationError,
+    InvalidShardKey,
+    MissingShardKey,
+    MultiDBError,
+    ScatterNotSupported,
+    WrongShard,
+)
+from . import pieces
+from .inserted import field_name, shards_of_rows
+from .predicates import ANYTHING, Alternatives, Box
+from .sources import Block, Source, Statement
+from .values import is_value, key_of, python_value, shard_of_row
 
 if TYPE_CHECKING:
     from ..home import Home
@@ -26,15 +39,18 @@ __all__ = [
     "key_label",
     "key_value",
     "not_one",
+    "refuse_moving",
     "refuse_wrong_shard",
     "shards_for",
-    "shards_of",
+    "without_key",
 ]
+
+Shards = set[str] | None
 
 
 @dataclass(frozen=True, slots=True)
 class Footprint:
-    """What a query touches of a sharded model.
+    """What a query touches of sharded models.
 
     Attributes:
         shards: the shards that may have rows for it, in the order of the rule; none for a contradiction.
@@ -48,6 +64,34 @@ class Footprint:
     apart: str | None = None
 
 
+def key_label(home: Home) -> str:
+    """Return how messages name the shard key."""
+    if home.shard_key:
+        return f"shard key {', '.join(home.shard_key)}"
+    return f"shard key (that of {home.parent.model.__name__})" if home.parent is not None else "shard key"
+
+
+def key_value(home: Home, key: Any) -> Any:
+    """Return a key that a caller gave as the rule should see it.
+
+    Raises:
+        ConfigurationError: another number of values than the key has fields.
+        InvalidShardKey: one of them is None, or no value of its field.
+    """
+    if not home.shard_key and home.parent is not None:
+        return key_value(home.parent, key)
+    fields = home.key_fields
+    values = key if len(fields) > 1 and isinstance(key, (tuple, list)) else (key,)
+    if len(values) != len(fields):
+        raise ConfigurationError(
+            f"{key!r} is not a {key_label(home)} of {home.model.__name__}: that has {len(fields)} value(s)."
+        )
+    found = key_of(home, {field.name: value for field, value in zip(fields, values, strict=True)})
+    if found is None:
+        raise InvalidShardKey(f"{key!r} is not a {key_label(home)} of {home.model.__name__}.")
+    return found
+
+
 def shards_for(home: Home, query: Any) -> tuple[str, ...]:
     """Return the shards that a query may touch, in the order of the rule.
 
@@ -57,42 +101,215 @@ def shards_for(home: Home, query: Any) -> tuple[str, ...]:
 
 
 def footprint(home: Home, query: Any) -> Footprint:
-    """Return what a query on a sharded model touches."""
-    rule: Any = home.rule
-    found = None if query is None else shards_of(home, query)
-    apart = "a join of sharded models" if query is not None and _joins(query) else None
-    if found is None:
-        return Footprint(rule.names, False, apart)
-    return Footprint(tuple(name for name in rule.names if name in found), True, apart)
+    """Return what a query touches of sharded models.
 
-
-def key_label(home: Home) -> str:
-    """Return how messages name the shard key."""
-    return f"shard key {', '.join(home.shard_key)}"
-
-
-def key_value(home: Home, key: Any) -> Any:
-    """Return a key that a caller gave as the rule should see it.
+    Args:
+        home: where the query's own model lives: sharded, or a reference model.
+        query: the query; None for one that nothing is known of.
 
     Raises:
-        ConfigurationError: another number of values than the key has fields.
+        InvalidShardKey: an INSERT has a row that no shard takes.
     """
-    values = key if len(home.shard_key) > 1 and isinstance(key, (tuple, list)) else (key,)
-    if len(values) != len(home.shard_key):
-        raise ConfigurationError(
-            f"{key!r} is not a {key_label(home)} of {home.model.__name__}: "
-            f"that has {len(home.shard_key)} value(s)."
-        )
-    return _complete_key(home, dict(zip(home.shard_key, values, strict=True)))
+    rule: Any = home.rule
+    if isinstance(query, peewee.Insert):
+        return _ordered(home, shards_of_rows(home, query))
+    if query is None or not hasattr(query, "_where"):
+        return Footprint(rule.names if rule is not None else (), False)
+    if rule is not None and _is_alone(query):
+        shard = _by_one_equality(home, query._where)
+        if shard is not None:
+            return Footprint((shard,), True)
+    return _examined(home, Statement(query))
 
 
-def shards_of(home: Home, query: Any) -> set[str] | None:
-    """Return the shards that the query's own clauses leave, or None when they do not say."""
-    keys = _keys(home, query)
-    if keys is None or home.rule is None:
+def _is_alone(query: Any) -> bool:
+    """Whether a SELECT is of one model and of nothing else."""
+    if not isinstance(query, peewee.Select) or query._cte_list or query._windows:
+        return False
+    items = query._from_list
+    if len(items) != 1 or items[0] is not query.model or not isinstance(items[0], type):
+        return False
+    for one in (query._having, query._group_by, query._order_by, query._distinct):
+        if one and next(pieces.queries(one), None) is not None:
+            return False
+    return query._is_default or next(pieces.queries(query._returning), None) is None
+
+
+def _by_one_equality(home: Home, where: Any) -> str | None:
+    """Return the shard of ``key == value``, the commonest condition of all."""
+    if type(where) is not peewee.Expression or where.op != OP.EQ:
         return None
-    return {home.rule.shard_of(key) for key in keys}
+    fields = home.key_fields
+    value = where.rhs
+    if len(fields) != 1 or where.lhs is not fields[0] or value is None or not is_value(value):
+        return None
+    rule: Any = home.rule
+    try:
+        return _find(rule, python_value(fields[0], value))
+    except InvalidShardKey:
+        return None
 
+
+def _find(rule: Any, key: Any) -> str | None:
+    find = getattr(rule, "find", rule.shard_of)
+    return find(key)  # type: ignore[no-any-return]
+
+
+# What the parts of a statement leave
+
+
+def _examined(home: Home, statement: Statement) -> Footprint:
+    total: Shards = set()
+    apart: str | None = None
+    is_firm = True
+    groups: set[Source] = set()
+    first: Source | None = None
+    for root in statement.roots:
+        found = _shards_of(root)
+        groups |= found.keys()
+        is_firm = is_firm and root.is_firm
+        first = first or next(iter(found), None)
+        shards = _joined(list(found.values()))
+        if shards is not None and len(found) > 1 and len(shards) > 1:
+            apart = f"a join of {_names(found)}"
+        elif shards is None and len(found) > 1:
+            apart = f"a join of {_names(found)}"
+        total = _united(total, shards)
+    for block in statement.inside:
+        for group, shards in _shards_of(block).items():
+            first = first or group
+            if group in groups or shards == set() or (groups and total == set()):
+                continue
+            if not groups:
+                total = _united(total, shards)
+            if shards is None or len(shards) > 1 or shards != total:
+                apart = apart or f"a subquery of {group.home.model.__name__}"
+    if first is None:
+        return Footprint((), False)
+    many = total is None or len(total) > 1
+    if many and apart is None:
+        if statement.trouble:
+            apart = statement.trouble[0]
+        elif not is_firm:
+            apart = f"rows of {home.model.__name__}, which every shard has,"
+    return _ordered(home if home.rule is not None else first.home, total, apart)
+
+
+def _ordered(home: Home, shards: Shards, apart: str | None = None) -> Footprint:
+    names: tuple[str, ...] = home.rule.names  # type: ignore[union-attr]
+    if shards is None:
+        return Footprint(names, False, apart)
+    if len(shards) > 1:
+        listed = [name for name in names if name in shards]
+        # Those of another rule, of a model that is joined: there is an error to come that names them.
+        return Footprint((*listed, *sorted(shards.difference(listed))), True, apart)
+    return Footprint(tuple(shards), True, apart)
+
+
+def _joined(found: list[Shards]) -> Shards:
+    """Return where a block is answered whose groups of sources have these shards."""
+    if any(shards == set() for shards in found):
+        return set()
+    total: Shards = set()
+    for shards in found:
+        total = _united(total, shards)
+    return total
+
+
+def _names(groups: Iterable[Source]) -> str:
+    return " and ".join(dict.fromkeys(group.home.model.__name__ for group in groups))
+
+
+def _shards_of(block: Block) -> dict[Source, Shards]:
+    """Return for each group of sources in a block the shards whose rows its conditions admit."""
+    if block.members:
+        return _of_members(block)
+    sources = [*block.sources, *(source for inner in block.derived for source in inner.sources)]
+    found = _admitted({source.group for source in sources}, block.alternatives)
+    for optional, alternatives in block.partial:
+        inside = {source.group for source in optional}
+        inside -= {source.group for source in sources if not any(source is one for one in optional)}
+        for group, shards in _admitted(inside, alternatives).items():
+            found[group] = _common(found.get(group), shards)
+    for inner in block.derived:
+        for group, shards in _shards_of(inner).items():
+            found[group] = _common(found.get(group), shards)
+    for inner in block.required:
+        for group, shards in _shards_of(inner).items():
+            if group in found:
+                found[group] = _common(found[group], shards)
+    return found
+
+
+def _of_members(block: Block) -> dict[Source, Shards]:
+    found: dict[Source, Shards] = {}
+    for member in block.members:
+        for group, shards in _shards_of(member).items():
+            found[group] = _united(found[group], shards) if group in found else shards
+    return found
+
+
+def _admitted(groups: set[Source], alternatives: Alternatives) -> dict[Source, Shards]:
+    if alternatives == ANYTHING:
+        return dict.fromkeys(groups)
+    found: dict[Source, Shards] = {group: set() for group in groups}
+    for box in alternatives:
+        mine: dict[Source, Shards] = dict.fromkeys(groups)
+        for source in {slot[0] for slot in box}:
+            if source.group in mine:
+                mine[source.group] = _common(mine[source.group], _in_box(source, box))
+        if any(shards == set() for shards in mine.values()):
+            continue
+        for group, shards in mine.items():
+            found[group] = _united(found[group], shards)
+    return found
+
+
+#: More keys than this are not asked for one by one.
+MOST_KEYS = 100_000
+
+
+def _in_box(source: Source, box: Box) -> Shards:
+    rule: Any = source.home.rule
+    beside = box.get((source, None))
+    shards: Shards = None if beside is None else set(beside.values or ())
+    fields = source.home.key_fields
+    allowed = [box.get((source, field.name)) for field in fields]
+    if not allowed or any(one is None for one in allowed):
+        return shards
+    values = [one.values for one in allowed if one is not None and one.values is not None]
+    if len(values) == len(allowed):
+        count = 1
+        for some in values:
+            count *= len(some)
+        if count > MOST_KEYS:
+            return shards
+        keys = values[0] if len(values) == 1 else itertools.product(*values)
+        try:
+            found = {_find(rule, key) for key in keys}
+        except InvalidShardKey:
+            return shards
+        return _common(shards, {name for name in found if name is not None})
+    between = getattr(rule, "shards_between", None)
+    if len(allowed) == 1 and between is not None:
+        try:
+            return _common(shards, between(allowed[0].low, allowed[0].high))  # type: ignore[union-attr]
+        except InvalidShardKey:
+            return shards
+    return shards
+
+
+def _common(one: Shards, other: Shards) -> Shards:
+    if one is None or other is None:
+        return other if one is None else one
+    return one & other
+
+
+def _united(one: Shards, other: Shards) -> Shards:
+    return None if one is None or other is None else one | other
+
+
+# What is refused
 
 def not_one(home: Home, query: Any, shards: Sequence[str] | None = None) -> MultiDBError:
     """Return the error for a query that has to run on one shard, and does not.
@@ -105,13 +322,34 @@ def not_one(home: Home, query: Any, shards: Sequence[str] | None = None) -> Mult
     name = home.model.__name__
     if query is None:
         return MissingShardKey(f"Nothing here says which shard of {name} is meant. {_ways_out(home)}")
+    if isinstance(query, peewee.RawQuery):
+        return MissingShardKey(
+            f"Raw SQL on {name} is not looked into for its shard. Run it inside `with use_db(name):` or "
+            f'`with use_shard({name}, key):`, or say .using("name of a database").'
+        )
     if not isinstance(query, peewee.SelectQuery):
-        what = "its rows belong to several shards" if shards else f"the {key_label(home)} is not in it"
-        return MissingShardKey(f"A write on {name} was refused: {what}. {_ways_out(home)}")
+        if shards:
+            return MissingShardKey(
+                f"A write on {name} was refused: its rows belong to several shards. {_ways_out(home)}"
+            )
+        every = isinstance(query, (peewee.Update, peewee.Delete))
+        more = " If every row of every shard is meant, say so with all_shards()." if every else ""
+        return MissingShardKey(without_key(home, "it") + more)
     return ScatterNotSupported(
         f"A read of {name} would need the shards {', '.join(sorted(shards or home.names or ()))}; "
         f"its WHERE clause does not narrow the {key_label(home)} to one. {_ways_out(home)}"
     )
+
+
+def without_key(home: Home, what: str) -> str:
+    """Return the message for a write that has no shard key.
+
+    Args:
+        home: the sharded model.
+        what: the part of the write that has none, such as ``"row 3 of 5"``.
+    """
+    name = home.model.__name__
+    return f"A write on {name} was refused: the {key_label(home)} is not in {what}. {_ways_out(home)}"
 
 
 def joined_apart(home: Home, clause: str) -> ScatterNotSupported:
@@ -127,35 +365,54 @@ def joined_apart(home: Home, clause: str) -> ScatterNotSupported:
     )
 
 
-def refuse_wrong_shard(home: Home, query: Any, chosen: str) -> None:
+def refuse_wrong_shard(home: Home, query: Any, chosen: str, trusted: bool = False) -> None:
     """Raise if a write names a key that belongs to another shard than the chosen one.
+
+    Args:
+        home: the sharded model.
+        query: the write; anything else is passed over.
+        chosen: the shard that it is about to be sent to.
+        trusted: whether it saves a row that lives there.
 
     Raises:
         WrongShard: it does.
     """
     if not isinstance(query, (peewee.Insert, peewee.Update, peewee.Delete)):
         return
-    shards = shards_of(home, query)
-    if shards is not None and not shards <= {chosen}:
+    found = footprint(home, query)
+    shards = set(found.shards)
+    if found.narrowed and not shards <= {chosen}:
         others = ", ".join(repr(s) for s in sorted(shards - {chosen}))
         raise WrongShard(
             f"A write on {home.model.__name__} goes to {chosen!r}, but its {key_label(home)} belongs to "
             f"{others}. Leave the scope, or use copy_to() or move_to() to give a row another home."
         )
-    changes: Any = getattr(query, "_update", None)
+    refuse_moving(home, query, chosen, trusted)
+
+
+def refuse_moving(home: Home, query: Any, chosen: str, trusted: bool = False) -> None:
+    """Raise if a write changes the shard key of rows in a shard so that they may belong to another.
+
+    Args:
+        home: the sharded model.
+        query: an UPDATE, an INSERT or a DELETE.
+        chosen: the shard.
+        trusted: whether it saves a row that lives there.
+
+    Raises:
+        WrongShard: it does.
+    """
     conflict: Any = getattr(query, "_on_conflict", None)
-    if changes is not None:
-        _refuse_moving(home, changes, chosen)
-    elif conflict is not None:
-        _refuse_moving(home, conflict._update, chosen)
-
-
-def _refuse_moving(home: Home, update: Any, chosen: str) -> None:
-    changed = {_field_name(home, field): value for field, value in (update or {}).items()}
-    if not set(home.shard_key) & set(changed):
+    update = getattr(query, "_update", None) if conflict is None else conflict._update
+    if not update:
         return
-    key = _complete_key(home, changed)
-    if key is None or home.rule is None or home.rule.shard_of(key) != chosen:
+    changed = {field_name(home, field): value for field, value in update.items()}
+    moved = set(home.shard_key)
+    if not moved and home.link is not None and not trusted:
+        moved = {home.link.name}
+    if not moved & set(changed):
+        return
+    if shard_of_row(home, changed) != chosen:
         raise WrongShard(
             f"An UPDATE of {home.model.__name__} would change the {key_label(home)} of rows in {chosen!r} "
             "so that they belong elsewhere. Use move_to() on each row."
@@ -163,115 +420,14 @@ def _refuse_moving(home: Home, update: Any, chosen: str) -> None:
 
 
 def _ways_out(home: Home) -> str:
-    example = home.shard_key[0] if home.shard_key else "key"
     name = home.model.__name__
+    if not home.shard_key and home.link is not None:
+        return (
+            f"Give the {home.parent.model.__name__} itself ({name}.{home.link.name} == row), run it inside "
+            f'`with use_shard({name}, key):`, or say .using("name of a shard").'
+        )
+    example = home.shard_key[0] if home.shard_key else "key"
     return (
         f"Add {name}.{example} == value, run it inside `with use_shard({name}, key):`, "
         f'or say .using("name of a shard").'
     )
-
-
-def _keys(home: Home, query: Any) -> list[Any] | None:
-    if isinstance(query, peewee.Insert):
-        return _inserted_keys(home, query)
-    where = getattr(query, "_where", None)
-    if where is None:
-        return None
-    values: dict[str, list[Any]] = {}
-    _collect(home, query, where, values)
-    if not all(field in values for field in home.shard_key):
-        return None
-    if len(home.shard_key) == 1:
-        return values[home.shard_key[0]]
-    return list(itertools.product(*(values[field] for field in home.shard_key)))
-
-
-def _collect(home: Home, query: Any, node: Any, values: dict[str, list[Any]]) -> None:
-    """Gather the values that an AND of equalities allows for each field of the key."""
-    if not isinstance(node, peewee.Expression):
-        return
-    if node.op == OP.AND:
-        _collect(home, query, node.lhs, values)
-        _collect(home, query, node.rhs, values)
-        return
-    field = node.lhs
-    # A field of an alias belongs to another row than the query's own.
-    if not isinstance(field, peewee.Field) or field.model is not query.model:
-        return
-    if field.name not in home.shard_key:
-        return
-    if node.op == OP.EQ and _is_value(node.rhs):
-        found = [_python_value(field, node.rhs)]
-    elif node.op == OP.IN and isinstance(node.rhs, (list, tuple, set, frozenset)):
-        if not all(_is_value(value) for value in node.rhs):
-            return
-        found = [_python_value(field, value) for value in node.rhs]
-    else:
-        return
-    known = values.get(field.name)
-    values[field.name] = found if known is None else [value for value in known if value in found]
-
-
-def _inserted_keys(home: Home, query: Any) -> list[Any] | None:
-    rows = query._insert
-    if isinstance(rows, (peewee.SelectQuery, peewee.SQL)):
-        return None
-    if isinstance(rows, Mapping):
-        rows = [rows]
-    elif not isinstance(rows, (list, tuple)):
-        # A generator can be read once; Peewee reads it again when it compiles.
-        rows = query._insert = list(rows)
-    keys = []
-    for row in rows:
-        key = _complete_key(home, _named(home, query, row))
-        if key is None:
-            return None
-        keys.append(key)
-    return keys or None
-
-
-def _named(home: Home, query: Any, row: Any) -> dict[str, Any]:
-    meta: Any = home.model._meta
-    if isinstance(row, Mapping):
-        items: Iterable[tuple[Any, Any]] = row.items()
-    else:
-        items = zip(query._columns or query.get_default_columns(), row, strict=False)
-    named = {field.name: default for field, default in meta.defaults.items() if not callable(default)}
-    named.update((_field_name(home, key), value) for key, value in items)
-    return named
-
-
-def _complete_key(home: Home, named: Mapping[str, Any]) -> Any | None:
-    key = []
-    for name in home.shard_key:
-        if name not in named or not _is_value(named[name]):
-            return None
-        key.append(_python_value(home.model._meta.fields[name], named[name]))
-    return key[0] if len(key) == 1 else tuple(key)
-
-
-def _field_name(home: Home, field: Any) -> Any:
-    if isinstance(field, str):
-        field = home.model._meta.combined.get(field, field)
-    return field.name if isinstance(field, peewee.Field) else field
-
-
-def _is_value(value: Any) -> bool:
-    return isinstance(value, (peewee.Model, peewee.Value)) or not isinstance(value, peewee.Node)
-
-
-def _python_value(field: Any, value: Any) -> Any:
-    """Return the value as a loaded row would have it, so that "5" and 5 are one key to every rule."""
-    if isinstance(value, peewee.Value):
-        value = value.value
-    while isinstance(field, peewee.ForeignKeyField):
-        field = field.rel_field
-        if isinstance(value, peewee.Model):
-            value = getattr(value, field.name)
-    stored = field.db_value(value)
-    # What only the database can make of the value is left as it was given.
-    return value if isinstance(stored, peewee.Node) else field.python_value(stored)
-
-
-def _joins(query: Any) -> bool:
-    return bool(getattr(query, "_joins", None)) or len(getattr(query, "_from_list", None) or ()) > 1

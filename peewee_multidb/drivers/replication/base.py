@@ -31,6 +31,10 @@ class Position(Protocol):
         """Whether a server that is here has everything that a server at the other position has."""
         ...
 
+    def joined(self, other: Any) -> Any:
+        """Return the first position that covers both."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class ServerState:
@@ -69,6 +73,13 @@ class Replication(ABC):
         None when the server keeps no positions, because its log is off for instance.
         """
 
+    def told(self, database: Any) -> Position | None:
+        """Return a position that covers what this thread's or task's connection has just committed.
+
+        Without a question to the server: None where its driver was not told along with the answer.
+        """
+        return None
+
     @abstractmethod
     def replayed(self, database: Any) -> Position:
         """Return the position that queries on a replica see by now; one round trip."""
@@ -94,7 +105,9 @@ class Replication(ABC):
         """Whether `read_together` can be used on a connection."""
         return False
 
-    def read_together(self, database: Any, action: Callable[[Any], R]) -> tuple[Position | None, R]:
+    def read_together(
+        self, database: Any, action: Callable[[Any], R]
+    ) -> tuple[Position | None, Callable[[], R]]:
         """Ask a replica for its position and read from it afterwards, both in one round trip.
 
         Args:
@@ -102,7 +115,12 @@ class Replication(ABC):
             action: called with it; runs one query.
 
         Returns:
-            A position that the rows are not older than, or None when that is not certain; and the result.
+            A position that the rows are not older than, or None when that is not certain; and a function
+            that returns what the action did, or raises what it raised: that a table does not exist yet
+            means nothing on a replica that is behind.
+
+        Raises:
+            peewee.DatabaseError: the replica does not answer.
         """
         raise NotImplementedError
 

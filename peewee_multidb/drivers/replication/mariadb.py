@@ -12,6 +12,7 @@ from typing import Any
 
 import peewee
 
+from .. import failures
 from .base import Position, Replication, ServerState, one_row
 
 __all__ = ["MARIADB", "GtidList", "MariaDBReplication", "seconds_behind"]
@@ -43,6 +44,14 @@ class GtidList:
         last = self.last
         return all(domain in last and last[domain][0] >= seq for domain, (seq, _) in other.last.items())
 
+    def joined(self, other: GtidList) -> GtidList:
+        if self.covers(other):
+            return self
+        last = dict(self.last)
+        for domain, here in other.last.items():
+            last[domain] = max(last.get(domain, here), here)
+        return GtidList(",".join(f"{domain}-{server}-{seq}" for domain, (seq, server) in last.items()))
+
     def __str__(self) -> str:
         return self.text
 
@@ -67,6 +76,12 @@ class MariaDBReplication(Replication):
 
     def written(self, database: Any) -> Position | None:
         return _list(_text(one_row(database, WRITTEN)[0]))
+
+    def told(self, database: Any) -> Position | None:
+        # The driver of peewee_multidb.drivers.mysql.tracking keeps it on the connection.
+        conn = database._state.conn
+        committed = getattr(getattr(conn, "conn", conn), "committed", None)
+        return GtidList(",".join(committed.values())) if committed else None
 
     def replayed(self, database: Any) -> Position:
         return GtidList(_text(one_row(database, REPLAYED)[0]))
@@ -102,7 +117,8 @@ def slave_status(database: Any, statement: str) -> Mapping[str, Any] | None:
     try:
         cursor = database.execute_sql(statement)
     except (peewee.OperationalError, peewee.ProgrammingError, peewee.InternalError) as error:
-        if _code(error) != ACCESS_DENIED:
+        inner = failures.original(error)
+        if not inner.args or inner.args[0] != ACCESS_DENIED:
             raise
         return None
     row = cursor.fetchone()
@@ -114,11 +130,6 @@ def slave_status(database: Any, statement: str) -> Mapping[str, Any] | None:
 
 #: ER_SPECIFIC_ACCESS_DENIED_ERROR
 ACCESS_DENIED = 1227
-
-
-def _code(error: BaseException) -> Any:
-    original = error.args[0] if error.args else None
-    return original.args[0] if isinstance(original, BaseException) and original.args else original
 
 
 def seconds_behind(status: Mapping[str, Any] | None, column: str) -> float | None:

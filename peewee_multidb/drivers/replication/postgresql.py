@@ -49,6 +49,9 @@ class LSN(int):
     def covers(self, other: int) -> bool:
         return self >= other
 
+    def joined(self, other: LSN) -> LSN:
+        return max(self, other)
+
     def __str__(self) -> str:
         return f"{self >> 32:X}/{self & 0xFFFFFFFF:X}"
 
@@ -94,17 +97,37 @@ class PostgresqlReplication(Replication):
         pipeline = getattr(sys.modules.get("psycopg"), "Pipeline", None)
         return pipeline is not None and hasattr(conn, "pipeline") and bool(pipeline.is_supported())
 
-    def read_together(self, database: Any, action: Callable[[Any], R]) -> tuple[Position | None, R]:
+    def read_together(
+        self, database: Any, action: Callable[[Any], R]
+    ) -> tuple[Position | None, Callable[[], R]]:
         conn = database._state.conn
-        with peewee.__exception_wrapper__:  # type: ignore[attr-defined]
-            with conn.pipeline():
-                cursor = database.execute_sql(REPLAYED_BEFORE)
-                result = action(database)
-            position, isolation = cursor.fetchone()
+        results: list[R] = []
+        failure: peewee.PeeweeException | None = None
+        cursor: Any = None
+        try:
+            with peewee.__exception_wrapper__:  # type: ignore[attr-defined]
+                with conn.pipeline():
+                    cursor = database.execute_sql(REPLAYED_BEFORE)
+                    results.append(action(database))
+        except peewee.PeeweeException as error:
+            failure = error
+
+        def finish() -> R:
+            if failure is not None:
+                raise failure
+            return results[0]
+
+        try:
+            with peewee.__exception_wrapper__:  # type: ignore[attr-defined]
+                position, isolation = cursor.fetchone()
+        except Exception:
+            if failure is not None:
+                raise failure from None  # the first question has no answer either
+            raise
         # Both statements are one transaction, and only here does the second one see more than the first.
         if isolation != "read committed" or position is None:
-            return None, result
-        return LSN.parse(position), result
+            return None, finish
+        return LSN.parse(position), finish
 
     def parse(self, text: str) -> Position:
         return LSN.parse(text)

@@ -1,0 +1,82 @@
+"""What shards of different engines can be asked: what each of them understands alike."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import peewee
+
+from .nodes import Kind, kind_of, walk
+from .refusals import refused
+
+__all__ = ["check_mixed", "summing"]
+
+#: Operators that mean the same everywhere, given operands of the same kind.
+_SAME = frozenset(
+    {"AND", "OR", "=", "!=", "<", "<=", ">", ">=", "IN", "NOT IN", "IS", "IS NOT", "BETWEEN", "+", "-", "*"}
+)
+_FUNCTIONS = frozenset({"count", "sum", "min", "max", "avg", "abs", "coalesce", "nullif", "distinct", "exists"})
+
+
+def check_mixed(query: Any, comparing: Any) -> None:
+    """Refuse what two engines do not do alike.
+
+    Raises:
+        ScatterNotSupported: the query has such a thing.
+    """
+    joined = [item._on for item in query._from_list if isinstance(item, peewee.Join)]
+    for clause, part in (
+        ("WHERE", query._where),
+        ("ON", joined),
+        ("GROUP BY", query._group_by),
+        ("HAVING", query._having),
+        ("ORDER BY", query._order_by),
+        ("SELECT", query._returning),
+    ):
+        for node in walk(list(part) if isinstance(part, (list, tuple)) else part):
+            _check(query, clause, node, comparing)
+
+
+def _check(query: Any, clause: str, node: Any, comparing: Any) -> None:
+    if isinstance(node, peewee.Expression):
+        operator = str(node.op)
+        if operator not in _SAME:
+            raise refused(
+                query, f"{operator} in {clause}", "is not the same for every engine of the shards"
+            )
+        if operator not in ("AND", "OR", "IS", "IS NOT") and Kind.TEXT in (kind_of(node.lhs), kind_of(node.rhs)):
+            rule = comparing.rule_of(node, clause)
+            if not rule.exact:
+                raise refused(query, clause, f"compares text by the collation {rule.name} of one engine")
+    elif isinstance(node, peewee.Function) and (node.name or "").lower() not in _FUNCTIONS:
+        raise refused(
+            query, f"{node.name}() in {clause}", "is not the same for every engine of the shards"
+        )
+
+
+def summing(query: Any, name: str, node: Any, shards: Any) -> Any:
+    """Return what makes of a merged aggregate what the first shard's engine would give; None for nothing.
+
+    Raises:
+        ScatterNotSupported: the engines do not calculate alike.
+    """
+    if name in ("count", "min", "max"):
+        return None
+    kind = kind_of(node.arguments[0])
+    if kind != Kind.INT:
+        raise refused(
+            query, f"{node.name}()", "of anything but whole numbers is not the same for every engine of the shards",
+            "Add them up in Python.",
+        )  # fmt: skip
+    first = shards.engines[0]
+    if name == "avg":
+        if first == "mysql":
+            raise refused(query, "AVG()", "has as many digits as each engine likes", "Use SUM and COUNT.")
+        return None
+    if first == "sqlite":
+        return lambda value: None if value is None else int(value)
+    is_small = str(getattr(node.arguments[0], "field_type", "")).upper() in ("INT", "SMALLINT", "AUTO")
+    if first == "postgresql" and is_small:
+        return lambda value: None if value is None else int(value)
+    return lambda value: None if value is None else Decimal(value)
