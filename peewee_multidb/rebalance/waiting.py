@@ -17,6 +17,9 @@ __all__ = ["persist", "short_ddl"]
 
 T = TypeVar("T")
 
+#: What MySQL answers to whoever lacks a privilege; the last one is for triggers under a binary log.
+FORBIDDEN = frozenset({1044, 1045, 1142, 1143, 1227, 1419})
+
 #: Seconds between two attempts.
 PAUSE = 0.05
 
@@ -39,6 +42,8 @@ def persist(what: str, patience: float, action: Callable[[], T]) -> T:
         except peewee.OperationalError as error:
             if isinstance(error, MultiDBError):
                 raise
+            if error.args and error.args[0] in FORBIDDEN:
+                raise RebalanceError(f"Could not {what}: {error.args[-1]}.") from error
             if time.monotonic() > deadline:
                 raise RebalanceError(
                     f"Could not {what} for {patience:g} seconds ({type(error).__name__}: {error}). "

@@ -153,6 +153,7 @@ class StoredMap:
             lifetime=lifetime,
         )
         self._state: MapState | None = None
+        self._read: tuple[int, str] | None = None
         #: What a query that is under way goes by, in this thread or task.
         self._view: ContextVar[MapState | None] = ContextVar(f"multidb_map_{name}", default=None)
         self._lock = threading.Lock()
@@ -222,14 +223,15 @@ class StoredMap:
         version, content = row
         with self._lock:
             known = self._state
-            if known is not None and known.version > version:
-                # Read in a transaction that began before the change that another thread has seen.
+            present = not database.in_transaction()
+            if known is not None and known.version > version and not present:
+                # The transaction began before the change that another thread has seen.
                 return replace(known, expires=0.0)
-            state = (
-                known if known is not None and known.version == version else MapState.load(version, content)
-            )
-            expires = asked + state.lifetime if _sees_the_present(database) else 0.0
-            self._state = state = replace(state, expires=max(expires, state.expires))
+            if known is None or self._read != row:
+                known, self._read = MapState.load(version, content), row
+            # A transaction may show an older snapshot, which is no ground for a lease.
+            expires = asked + known.lifetime if present else 0.0
+            self._state = state = replace(known, expires=max(expires, known.expires))
             return state
 
     # The table
@@ -305,11 +307,6 @@ class StoredMap:
 
     def __repr__(self) -> str:
         return f"StoredMap({self.name!r}, {', '.join(map(repr, self.initial))}, db={self.db!r})"
-
-
-def _sees_the_present(database: Any) -> bool:
-    """Whether what was just read there is the newest: not if a transaction shows an older snapshot."""
-    return not database.in_transaction()
 
 
 def _runs(owners: Sequence[str]) -> list[list[Any]]:
