@@ -192,6 +192,27 @@ def write(number: int, results: Path) -> None:
     results.write_text(json.dumps({"done": writer.done, **writer.expected()}))
 
 
+def read(results: Path) -> None:
+    """Read the quiet rows over and over, of one user and of all shards; they are always all there, once."""
+    quiet = Order.select().where(Order.text == "quiet")
+    wanted = sorted(user * 10 + n for user in range(QUIET) for n in (1, 2))
+    chance, done = random.Random(0), 0
+    with stopped_by_terminate() as stop:
+        print("ready", flush=True)
+        while not stop.is_set():
+            user = chance.randrange(QUIET)
+            found = insist(lambda: sorted(order.id for order in Order.select().where(Order.user == user)))
+            assert found == [user * 10 + 1, user * 10 + 2], f"user {user} has the orders {found}"
+            counted = insist(quiet.count)
+            assert counted == len(wanted), f"{counted} quiet orders are counted"
+            listed = insist(lambda: sorted(order.id for order in quiet.clone()))
+            assert listed == wanted, f"quiet orders: {set(wanted) ^ set(listed)} and {len(listed)}"
+            streamed = insist(lambda: [order.id for order in quiet.order_by(Order.id).iterator()])
+            assert streamed == wanted, f"quiet orders: {set(wanted) ^ set(streamed)} and {len(streamed)}"
+            done += 1
+    results.write_text(json.dumps({"done": done, "Order": [], "Line": []}))
+
+
 def rebalance(kill_after: int) -> None:
     """Finish what is unfinished; otherwise add the third shard, or take it away. Kills itself on the way.
 
@@ -239,6 +260,8 @@ def main() -> None:
     databases.configure(json.loads(Path(urls).read_text()))
     if command == "write":
         write(int(rest[0]), Path(rest[1]))
+    elif command == "read":
+        read(Path(rest[0]))
     else:
         rebalance(int(rest[0]))
 

@@ -33,10 +33,11 @@ def run(*arguments: Any) -> subprocess.Popen[str]:
 
 @contextmanager
 def writers(folder: Path, urls: Path) -> Iterator[list[Any]]:
-    """Processes that write until the end of the block; then what each of them expects is in the list."""
+    """Processes that write and read until the end of the block; then what each expects is in the list."""
     expected: list[Any] = []
     with ExitStack() as running:
-        started = [run("write", urls, number, folder / f"{number}.json") for number in range(1, WRITERS + 1)]
+        started = [run("write", urls, number, folder / f"{number}.json") for number in range(WRITERS)]
+        started.append(run("read", urls, folder / f"{WRITERS}.json"))
         for process in started:
             running.callback(process.kill)
         for process in started:
@@ -45,7 +46,7 @@ def writers(folder: Path, urls: Path) -> Iterator[list[Any]]:
         yield expected
         for process in started:
             process.send_signal(signal.SIGTERM)
-        for number, process in enumerate(started, 1):
+        for number, process in enumerate(started):
             said, _ = process.communicate(timeout=120)
             assert process.returncode == 0, said
             expected.append(json.loads((folder / f"{number}.json").read_text()))
