@@ -353,12 +353,15 @@ class RoutedRead(RoutedQuery):
 
     def _placed(self) -> Any:
         home: Home = self.model._meta.home
-        if home.rule is None:
+        if home.rule is None and not home.reference:
             return super()._placed()
         targets = routing.decide_many(home, self._around(), using=self._told(), query=self)
         if len(targets) == 1:
             return routing.live(home, targets[0])
         return scatter.shards_of(home, targets)
+
+    def _execute_many(self, targets: tuple[Target, ...]) -> Any:
+        return self._execute(scatter.shards_of(self.model._meta.home, targets))
 
     def scatter(
         self, *, limit: int | None = None, timeout: float | None = None, partial: bool = False

@@ -20,6 +20,9 @@ from ..shards import inserted, placement, pruning
 
 __all__ = ["change_each", "each_database", "insert_copies", "insert_rows", "insert_selected", "together"]
 
+#: Engines without RETURNING that tell enough to know the keys of all rows of an INSERT.
+TELLING = ("sqlite", "mysql")
+
 #: More rows than this in one statement gain nothing.
 MOST_ROWS = 2000
 
@@ -129,10 +132,18 @@ class _Rows:
             named = query.get_default_columns()
         return [getattr(self.model, one) if isinstance(one, str) else one for one in named]
 
-    def pieces(self, place: _Place, chosen: list[int]) -> Iterator[list[int]]:
-        """Cut the positions of rows into pieces, each of them for one statement."""
+    def pieces(self, place: _Place, chosen: list[int], numbered: bool = False) -> Iterator[list[int]]:
+        """Cut the positions of rows into pieces, each of them for one statement.
+
+        Args:
+            place: where they are inserted.
+            chosen: the positions.
+            numbered: whether the keys that the engine gives them must be known.
+        """
         size = max(1, place.traits.max_params // self.width)
         size = min(size, place.traits.max_rows or MOST_ROWS, MOST_ROWS)
+        if numbered and not (place.database.returning_clause or place.traits.engine in TELLING):
+            size = 1
         for start in range(0, len(chosen), size):
             yield chosen[start : start + size]
 
@@ -215,7 +226,7 @@ class _Results:
             self._loose = [one for one in self._found if one is not None]
         self._loose += found
 
-    def _keys(self, place: _Place, piece: list[int], first: int | None) -> list[Any]:
+    def _keys(self, place: _Place, piece: list[int], told: int | None) -> list[Any]:
         """Return the primary keys of rows where the engine has no RETURNING."""
         meta = self._query.model._meta
         columns = self._rows.columns
@@ -225,10 +236,19 @@ class _Results:
                 tuple(_value(row, columns, key) for key in keys)
                 for row in (self._rows.rows[position] for position in piece)
             ]
-        if not meta.auto_increment or first is None or self._query._on_conflict is not None:
-            return [(None,)] * len(piece)
-        step = _step(place.database) if len(piece) > 1 else 1
-        return [(first + index * step,) for index in range(len(piece))]
+        unknown: list[Any] = [(None,)] * len(piece)
+        if not meta.auto_increment or told is None or self._query._on_conflict is not None:
+            return unknown
+        if len(piece) == 1:
+            return [(told,)]
+        if place.traits.engine == "sqlite":
+            # It tells the last, and the rows of one statement are numbered without gaps.
+            return [(told - len(piece) + 1 + index,) for index in range(len(piece))]
+        if place.traits.engine == "mysql":
+            # It tells the first.
+            step = _step(place.database)
+            return [(told + index * step,) for index in range(len(piece))]
+        return unknown
 
     def collected(self) -> Any:
         if self._query._as_rowcount and not self._query._return_cursor:
@@ -248,9 +268,7 @@ def _value(row: Any, columns: list[Any], field: Any) -> Any:
 
 
 def _step(database: Any) -> int:
-    """Return by how much the ids of the rows of one INSERT differ: 1, but for some clusters of MySQL."""
-    if drivers.traits_of(database).engine != "mysql":
-        return 1
+    """Return by how much the ids of the rows of one INSERT differ on MySQL: 1, but for some clusters."""
     row = database.execute_sql("SELECT @@auto_increment_increment").fetchone()
     return int(row[0])
 
@@ -317,7 +335,7 @@ def insert_copies(query: Any, places: list[_Place]) -> Any:
     results = _Results(query, rows)
     with _together(places, 2):
         for index, place in enumerate(places):
-            for piece in rows.pieces(place, positions):
+            for piece in rows.pieces(place, positions, numbered and index == 0):
                 if index == 0 and numbered:
                     results.add(place, piece, _numbered_piece(query, rows, place, piece, len(places)))
                 else:

@@ -138,8 +138,7 @@ def shards_of(home: Home, targets: Sequence[Any]) -> Shards:
     """
     unasked = not targets
     if unasked:
-        rule: Any = home.rule
-        targets = rule.names[:1]
+        targets = (home.names or ())[:1]
     databases = [routing.live(home, target) for target in targets]
     kinds = {connections.is_async(database) for database in databases}
     if len(kinds) > 1:
