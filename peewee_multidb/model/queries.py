@@ -355,7 +355,7 @@ class RoutedRead(RoutedQuery):
         home: Home = self.model._meta.home
         if home.rule is None and not home.reference:
             return super()._placed()
-        targets = routing.decide_many(home, self._around(), using=self._told(), query=self)
+        targets = self._decide_many()
         if len(targets) == 1:
             return routing.live(home, targets[0])
         return scatter.shards_of(home, targets)
