@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import peewee
 
 from .errors import ConfigurationError
-from .shards.rules import FunctionRule, ShardingRule
+from .shards.rules import FunctionRule, Rule, ShardingRule
+from .shards.stored import StoredMap
 
 if TYPE_CHECKING:
     from .registry import Databases
@@ -34,6 +35,7 @@ class Home:
         registry: where its database names are looked up.
         name: the database name it lives in, or None (sharded, bound to a Database object, or no home).
         rule: the sharding rule, or None.
+        stored: the map of the rule, if rows can move from shard to shard while programs run, or None.
         parent: the home of the model that it is colocated with, or None.
         reference: whether every database that it lists has all of its rows.
         plain: one name, and nothing else to ask.
@@ -57,6 +59,7 @@ class Home:
         "reference",
         "registry",
         "rule",
+        "stored",
     )
 
     def __init__(
@@ -80,6 +83,7 @@ class Home:
         self.name: str | None = None
         self.rule: ShardingRule | None = None
         self.parent: Home | None = None
+        self.stored: StoredMap | None = None
         self._listed: tuple[str, ...] | ShardingRule | None = None
         self._key: tuple[str, ...] | None = _names(shard_key)
         self._link: Any = _UNKNOWN
@@ -92,6 +96,10 @@ class Home:
             raise self._error("shard_key and shards need a sharding rule or a function as db_name")
         if reference:
             self._copy_everywhere()
+        found = getattr(self._listed, "map", None)
+        self.stored = found if isinstance(found, StoredMap) else None
+        if self.stored is not None:
+            self.stored.serve(registry)
         self.bind(None)
 
     @property
@@ -186,7 +194,7 @@ class Home:
                 raise self._error("db_name is an empty tuple; name a database, or use None for no home")
             self._listed = tuple(self._checked(name) for name in db_name)
             self.name = self._listed[0]
-        elif isinstance(db_name, ShardingRule):
+        elif isinstance(db_name, (Rule, ShardingRule)):
             self._shard(db_name, shards)
         elif callable(db_name):
             self._shard(self._function_rule(db_name, shards), None)

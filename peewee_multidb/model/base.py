@@ -15,9 +15,10 @@ from . import creating, moving, placing, sharded_writes
 from .aio import AsyncMethods
 from .ddl import bind_in_scope, ddl_targets, selected
 from .deleting import delete_dependents
+from .fencing import patiently
 from .metadata import OPTIONS, combined, combined_schema, own_options
 from .queries import RoutedAlias, RoutedNoop, RoutedSelect
-from .rows import at_home, at_node, refuse_strangers, row_home
+from .rows import at_home, at_node, refuse_strangers, rehome, row_home
 from .stock import stock
 from .writes import RoutedDelete, RoutedInsert, RoutedRaw, RoutedUpdate
 
@@ -154,6 +155,15 @@ class Model(AsyncMethods, stock.Model, metaclass=RoutedBase):  # type: ignore[mi
         """
         meta: Any = self._meta
         home: Home = meta.home
+        if home.stored is not None:
+            return patiently(home.stored, lambda: self._save(force_insert, only))
+        return self._save(force_insert, only)
+
+    def _save(self, force_insert: bool, only: Any) -> Any:
+        meta: Any = self._meta
+        home: Home = meta.home
+        if home.stored is not None:
+            rehome(self)
         around = scope.current()
         node = self._home
         if around is None and home.plain and (node is None or node is meta.settled):
@@ -178,7 +188,13 @@ class Model(AsyncMethods, stock.Model, metaclass=RoutedBase):  # type: ignore[mi
 
     def delete_instance(self, recursive: bool = False, delete_nullable: bool = False) -> Any:
         """Delete the row where it lives; with recursive, its dependents where they live."""
-        placing.refuse_under_replica(self._meta.home, scope.current(), "delete_instance()")
+        home: Home = self._meta.home
+        placing.refuse_under_replica(home, scope.current(), "delete_instance()")
+        if home.stored is not None:
+            return patiently(home.stored, lambda: self._delete_instance(recursive, delete_nullable))
+        return self._delete_instance(recursive, delete_nullable)
+
+    def _delete_instance(self, recursive: bool, delete_nullable: bool) -> Any:
         with at_home(self):
             if not recursive:
                 return super().delete_instance(recursive, delete_nullable)

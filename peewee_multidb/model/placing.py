@@ -11,7 +11,7 @@ from ..home import Home
 from ..scope import Scope, Target
 from ..shards import pruning
 from ..shards.values import shard_of_instance
-from .rows import RowHome, refuse_strangers, row_home
+from .rows import entry_of, refuse_strangers, rehome, row_home
 
 __all__ = ["by_place", "in_batches", "new_home", "place_new", "refuse_under_replica"]
 
@@ -43,7 +43,7 @@ def _node(model: Any, target: Target, around: Scope | None) -> Scope:
     around = scope.placing(around)
     if around is None and target == home.name:
         return model._meta.settled  # type: ignore[no-any-return]
-    return Scope(RowHome(target, home), around)
+    return Scope(entry_of(target, home), around)
 
 
 def values_of(row: Any) -> dict[str, Any]:
@@ -124,6 +124,8 @@ def by_place(model: Any, rows: Iterable[Any], around: Scope | None) -> list[tupl
     home: Home = model._meta.home
     groups: dict[Any, tuple[Scope | None, list[Any]]] = {}
     for row in rows:
+        if home.stored is not None:
+            rehome(row)
         node = row._home
         if node is None and home.rule is not None and scope.place(around, home) is None:
             shard = shard_of_instance(home, row)

@@ -6,6 +6,7 @@ object directly. ``_database`` is the seam: every path in Peewee that runs or co
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import peewee
@@ -18,6 +19,7 @@ from ..shards import pruning
 from ..shards.jobs import Options
 from . import dialect, loading, scatter
 from .aio import run, some_database
+from .fencing import patiently
 from .handle import ModelDatabase
 from .reading import read
 from .rows import HomedModelCursor, HomedObjectCursor, home_node
@@ -46,6 +48,9 @@ class _New:
 _UNBOUND: Any = _Unbound
 _NEW: Any = _New
 
+#: What an iterator without rows begins with.
+_END: Any = object()
+
 # attrdict looks its names up through __getattr__, and this one is asked for at every query.
 ROW_MODEL: int = peewee.ROW.MODEL
 
@@ -63,6 +68,8 @@ class RoutedQuery(Mixin):  # type: ignore[misc]
     _cte_list: Any = None
     #: Whether execute() was given another Database object than the query would have run on.
     _sent_elsewhere = False
+    #: The state of the shard map that the query is running by, where rows may move.
+    _map_state: Any = None
     _guarded = True
     _joins: Any = None
     _is_default = False
@@ -225,21 +232,39 @@ class RoutedQuery(Mixin):  # type: ignore[misc]
             WrongShard: a write, and its key belongs to another shard than the given database.
         """
         if database is None:
-            home = self.model._meta.home
-            if (home.rule is not None or home.reference) and self._bound is None:
-                targets = self._decide_many()
-                if len(targets) != 1:
-                    return self._execute_many(targets)
-                database = routing.live(home, targets[0])
-            else:
-                database = self._database
-            if database is None:
-                raise peewee.InterfaceError('Query must be bound to a database in order to call "execute".')
-        elif not isinstance(database, scatter.Shards):
+            stored = self.model._meta.home.stored
+            return self._run() if stored is None else self._patiently(stored, self._run)
+        if not isinstance(database, scatter.Shards):
             if self.model._meta.home.names is not None:
                 self._admit(database)
             self._sent_elsewhere = not self._is_for(database)
         return self._execute(database)
+
+    def _run(self) -> Any:
+        """Run the query where it belongs."""
+        home = self.model._meta.home
+        if (home.rule is not None or home.reference) and self._bound is None:
+            targets = self._decide_many()
+            if len(targets) != 1:
+                return self._execute_many(targets)
+            database = routing.live(home, targets[0])
+        else:
+            database = self._database
+        if database is None:
+            raise peewee.InterfaceError('Query must be bound to a database in order to call "execute".')
+        return self._execute(database)
+
+    def _patiently(self, stored: Any, run: Callable[[], Any]) -> Any:
+        """Run something of a query whose rows may move, by one state of the shard map."""
+
+        def attempt() -> Any:
+            self._map_state = stored.current()
+            try:
+                return run()
+            finally:
+                self._map_state = None
+
+        return patiently(stored, attempt)
 
     def _is_for(self, database: Any) -> bool:
         """Whether the query, if nobody says otherwise, runs on this database now."""
@@ -335,7 +360,7 @@ class RoutedRead(RoutedQuery):
         home: Home = self.model._meta.home
         if home.rule is None and not home.reference:
             return super()._placed()
-        targets = routing.decide_many(home, self._around(), using=self._told(), query=self)
+        targets = self._decide_many()
         if len(targets) == 1:
             return routing.live(home, targets[0])
         return scatter.shards_of(home, targets)
@@ -392,19 +417,34 @@ class RoutedRead(RoutedQuery):
         """Return the number of rows, counted where the query runs."""
         if database is not None:
             return self.clone().bind(database).count(None, clear_limit)
-        count, here = super().count, self._database
-        if isinstance(here, scatter.Shards):
-            return scatter.count(self, here, clear_limit)
-        return read(self, here, lambda server: count(server, clear_limit))
+        count = super().count
+
+        def ask(here: Any) -> Any:
+            if isinstance(here, scatter.Shards):
+                return scatter.count(self, here, clear_limit)
+            return read(self, here, lambda server: count(server, clear_limit))
+
+        return self._ask(ask)
 
     def exists(self, database: Any = None) -> Any:
         """Return whether there is a row, asked where the query runs."""
         if database is not None:
             return self.clone().bind(database).exists()
-        exists, here = super().exists, self._database
-        if isinstance(here, scatter.Shards):
-            return scatter.exists(self, here)
-        return read(self, here, exists)
+        exists = super().exists
+
+        def ask(here: Any) -> Any:
+            if isinstance(here, scatter.Shards):
+                return scatter.exists(self, here)
+            return read(self, here, exists)
+
+        return self._ask(ask)
+
+    def _ask(self, question: Callable[[Any], Any]) -> Any:
+        """Ask something where the query runs."""
+        stored = self.model._meta.home.stored
+        if stored is None:
+            return question(self._database)
+        return self._patiently(stored, lambda: question(self._database))
 
     def iterator(self, database: Any = None) -> Any:
         """Return an iterator over the rows that keeps none of them.
@@ -413,9 +453,26 @@ class RoutedRead(RoutedQuery):
         has them.
         """
         here = self._database if database is None else database
-        if isinstance(here, scatter.Shards) and not self._load_tree:
-            return scatter.stream(self, here)
-        return super().iterator(database)
+        if not isinstance(here, scatter.Shards) or self._load_tree:
+            return super().iterator(database)
+        stored = self.model._meta.home.stored
+        return scatter.stream(self, here) if stored is None else self._stream_patiently(stored)
+
+    def _stream_patiently(self, stored: Any) -> Iterator[Any]:
+        """Yield rows of several shards that all belong to one state of the shard map."""
+        clone = self.clone()
+
+        def begin() -> tuple[Any, Iterator[Any]]:
+            # It stays with the query, which goes on opening shards when this is over.
+            clone._map_state = stored.current()
+            here = clone._database
+            rows = iter(scatter.stream(clone, here) if isinstance(here, scatter.Shards) else clone.iterator())
+            return next(rows, _END), rows
+
+        first, rows = patiently(stored, begin)
+        if first is not _END:
+            yield first
+            yield from rows
 
     def prefetch(self, *subqueries: Any, **kwargs: Any) -> Any:
         """Load related rows with one query for each relation, also from other databases.

@@ -15,6 +15,7 @@ from .. import routing, scope
 from ..errors import CrossDatabaseQuery
 from ..home import Home
 from ..scope import Scope, Target
+from ..shards import pruning
 from .stock import Mixin, stock
 
 __all__ = [
@@ -24,8 +25,10 @@ __all__ = [
     "at_home",
     "at_node",
     "by_home",
+    "entry_of",
     "home_node",
     "refuse_strangers",
+    "rehome",
     "routed_accessor",
     "row_home",
     "strangers_home",
@@ -35,7 +38,7 @@ __all__ = [
 class RowHome:
     """The scope entry of a row: its own model goes to its database, and so does what lives beside it."""
 
-    __slots__ = ("home", "target")
+    __slots__ = ("epoch", "home", "target")
 
     role: str | None = None
     renames: Mapping[str, str] = {}
@@ -48,6 +51,8 @@ class RowHome:
     def __init__(self, target: Target, home: Home) -> None:
         self.target = target
         self.home = home
+        #: Of its shard, when the row was there; None where rows do not move.
+        self.epoch: int | None = None
 
     def place(self, home: Home) -> Target | None:
         """Return the row's database for a model that lives beside the row's own."""
@@ -101,7 +106,32 @@ def home_node(meta: Any, database: Any, around: Scope | None) -> Scope:
     around = scope.placing(around)
     if around is None and target == home.name:
         return meta.settled  # type: ignore[no-any-return]
-    return Scope(RowHome(target, home), around)
+    return Scope(entry_of(target, home), around)
+
+
+def entry_of(target: Target, home: Home) -> RowHome:
+    """Return the entry of a row that is somewhere now."""
+    entry = RowHome(target, home)
+    if home.stored is not None and isinstance(target, str):
+        entry.epoch = home.stored.current().epochs.get(target)
+    return entry
+
+
+def rehome(row: Any) -> None:
+    """Let a row that was loaded follow its unit, if that has moved to another shard since."""
+    home: Home = row._meta.home
+    node, stored = row._home, home.stored
+    if stored is None or node is None or home.rule is None:
+        return
+    entry, state = row_home(node), stored.current()
+    if entry.target not in state.names or entry.epoch == state.epochs.get(entry.target):
+        return
+    names = home.shard_key
+    if not names or any(name in row._dirty or name not in row.__data__ for name in names):
+        return
+    key = tuple(row.__data__[name] for name in names)
+    name = home.rule.shard_of(pruning.key_value(home, key if len(key) > 1 else key[0]))
+    row._home = Scope(entry_of(name, home), node.parent)
 
 
 def inside(node: Scope, home: Home) -> Scope:
@@ -118,7 +148,10 @@ def inside(node: Scope, home: Home) -> Scope:
 @contextmanager
 def at_home(instance: Any) -> Iterator[None]:
     """Do something in the scope of the row's own database; a row that has none yet is in the current one."""
-    with at_node(getattr(instance, "_home", None), instance._meta.home):
+    home = instance._meta.home
+    if home.stored is not None:
+        rehome(instance)
+    with at_node(getattr(instance, "_home", None), home):
         yield
 
 

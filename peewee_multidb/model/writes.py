@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import peewee
@@ -11,7 +12,7 @@ from ..drivers import connections, failures
 from ..errors import MultiDBError, ReadOnlyDatabase
 from ..home import Home
 from ..scope import Target
-from . import dialect, sharded_writes
+from . import dialect, fencing, sharded_writes
 from .queries import RoutedQuery
 from .reading import read
 from .stock import stock
@@ -38,7 +39,7 @@ class RoutedWrite(RoutedQuery):
         _check_write(self, database)
         self._ran_on = database
         try:
-            return self._write(database)
+            return _fenced(self, database, self._write)
         except Exception as error:
             if not failures.is_read_only(error):
                 raise
@@ -143,7 +144,9 @@ class RoutedRaw(RoutedQuery, stock.ModelRaw):  # type: ignore[misc]
             _check_write(self, database)
         if self._ran_on is not database:
             self._ran_on, self._cursor_wrapper = database, None
-        if not reads or self._cursor_wrapper is not None:
+        if not reads:
+            return _fenced(self, database, super()._execute)
+        if self._cursor_wrapper is not None:
             return super()._execute(database)
         # As Peewee's, on the server that the read belongs to.
         cursor = read(self, database, self._send)
@@ -171,6 +174,12 @@ def _demoted(home: Home, database: Any, verb: str, error: Exception) -> ReadOnly
         "the url at the new primary, or list in it all servers that may become one: "
         "postgresql://db1,db2/name."
     )
+
+
+def _fenced(query: Any, database: Any, action: Callable[[Any], Any]) -> Any:
+    """Write where rows may move, if they do not just then."""
+    stored = query.model._meta.home.stored
+    return action(database) if stored is None else fencing.write(query, database, stored, action)
 
 
 def _nothing_around() -> bool:

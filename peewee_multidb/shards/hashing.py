@@ -73,6 +73,8 @@ class HashShards(Rule):
         """
         return int.from_bytes(blake2b(encoded(key), digest_size=8).digest(), "big") % self.buckets
 
+    unit_of = bucket_of
+
     def shard_of(self, key: Any) -> str:
         """Return the shard that has the bucket of a key.
 

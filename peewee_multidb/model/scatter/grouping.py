@@ -65,7 +65,7 @@ class GroupsPlan:
         self._numbers: dict[Any, int] = {}
         self._extra: list[Any] = []
         self._limit, self._offset = limits(query)
-        if query._simple_distinct:
+        if query._simple_distinct or query._distinct is not None:
             raise refused(query, "DISTINCT with aggregates", "is not needed with the right GROUP BY", "Drop it.")
         for node in query._group_by or ():
             self._group_by(node)

@@ -138,7 +138,7 @@ def _select(query: Any, shards: Any) -> Plan:
     comparing = Comparing(query, shards)
     if getattr(query, "_lateral", None):
         raise refused(query, "LATERAL", "may need rows of other shards")
-    if query._distinct is not None:
+    if query._distinct:
         raise refused(
             query, "DISTINCT ON", "keeps one row of each shard", "Use distinct(), or group_by() with MIN or MAX."
         )
@@ -147,7 +147,7 @@ def _select(query: Any, shards: Any) -> Plan:
         raise refused(
             query, window, "looks at rows of several shards", "Number or add up the rows in Python."
         )
-    check_sources(query, comparing.is_exact)
+    check_sources(query, shards)
     _check_raw(query)
     if shards.mixed:
         check_mixed(query, comparing)
@@ -205,7 +205,10 @@ def _groups_are_local(query: Any, shards: Any, comparing: Comparing) -> bool:
 
 
 def _is_distinct(query: Any) -> bool:
-    return bool(getattr(query, "_simple_distinct", None)) or getattr(query, "op", None) == "UNION"
+    if isinstance(query, stock.CompoundSelectQuery):
+        return bool(query.op == "UNION")
+    # distinct() without columns leaves an empty tuple of them.
+    return bool(query._simple_distinct) or query._distinct is not None
 
 
 def _compound(query: Any, shards: Any) -> RowsPlan:
