@@ -94,9 +94,6 @@ class RoutedQuery(Mixin):  # type: ignore[misc]
             return None
         return self._placed()
 
-    def _placed(self) -> Any:
-        return routing.live(self.model._meta.home, self._decide())
-
     @_database.setter
     def _database(self, database: Any) -> None:
         # Peewee assigns twice while it constructs a query, first None and then the model's database.
@@ -106,6 +103,9 @@ class RoutedQuery(Mixin):  # type: ignore[misc]
         else:
             self._bound = None
             self._capture()
+
+    def _placed(self) -> Any:
+        return routing.live(self.model._meta.home, self._decide())
 
     def _capture(self) -> None:
         around = scope.current()

@@ -216,7 +216,7 @@ def refuse_strangers(row: Any, target: Any) -> None:
 
 
 def _binds(home: Home, field: Any) -> bool:
-    """Whether the row that a foreign key has lives in the database of the row that has it, if both live alike."""
+    """Whether what a foreign key refers to is in the database of the row that has it, if both live alike."""
     if home.rule is None:
         return True
     return field is home.link or any(field is one for one in home.key_fields)

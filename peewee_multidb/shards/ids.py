@@ -102,8 +102,8 @@ class Snowflake:
 
         Raises:
             ClockWentBackwards: further than is waited for.
-            ConfigurationError: nothing says which worker this is; or it was forked, and has the same number as
-                the process that it was forked from.
+            ConfigurationError: nothing says which worker this is; or the process was forked, and has the
+                same number as the one that it was forked from.
         """
         with self._lock:
             if self._process != os.getpid():
@@ -113,8 +113,8 @@ class Snowflake:
             if now < self._last:
                 if self._last - now > self._patience:
                     raise ClockWentBackwards(
-                        f"The clock is {self._last - now} ms behind the last id of worker {worker}, and an id "
-                        "made now could be one that was given already. Wait, or mend the clock."
+                        f"The clock is {self._last - now} ms behind the last id of worker {worker}, and an "
+                        "id made now could be one that was given already. Wait, or mend the clock."
                     )
                 now = self._wait(self._last)
             if now == self._last:
@@ -135,8 +135,8 @@ class Snowflake:
         if self._is_told or os.environ.get(VARIABLE) == self._seen:
             number = self._worker if self._is_told else self._seen
             raise ConfigurationError(
-                f"This process was forked from another one, which makes ids as worker {number} too. Give it a "
-                f"number of its own after the fork: generator.worker = ..., or {VARIABLE}."
+                f"This process was forked from another one, which makes ids as worker {number} too. Give it "
+                f"a number of its own after the fork: generator.worker = ..., or {VARIABLE}."
             )
         self._worker, self._process = None, os.getpid()
 

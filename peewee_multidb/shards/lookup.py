@@ -108,8 +108,8 @@ class LookupShards(Rule):
             return found
         if self.unknown is None:
             raise InvalidShardKey(
-                f"{key!r} is not in the directory {self.name!r} of database {self.directory!r}. Put it there: "
-                f"rule.assign({key!r}, name of a shard)."
+                f"{key!r} is not in the directory {self.name!r} of database {self.directory!r}. Put it "
+                f"there: rule.assign({key!r}, name of a shard)."
             )
         if isinstance(self.unknown, str):
             return self.unknown
