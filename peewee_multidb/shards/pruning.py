@@ -111,6 +111,9 @@ def footprint(home: Home, query: Any) -> Footprint:
         InvalidShardKey: an INSERT has a row that no shard takes.
     """
     rule: Any = home.rule
+    if rule is not None:
+        # The first to ask for them hears of a key that cannot be one, whatever the query.
+        _ = home.key_fields
     if isinstance(query, stock.Insert):
         return _ordered(home, shards_of_rows(home, query))
     if query is None or not hasattr(query, "_where"):
