@@ -200,6 +200,13 @@ def guarded(
             if fresh.version != state.version or fresh.moving:
                 raise _moved(home, stored, "a move was announced while it ran")
             return result
+        if traits_of(server).engine == "mysql" and not server.in_transaction():
+            # A result that is still on its way would be in the way of the second look.
+            with server.atomic():
+                return watched(server)
+        return watched(server)
+
+    def watched(server: Any) -> Any:
         before = fences.look(server, stored.name)
         if before.switching or before.epoch != state.epochs.get(name):
             if server is not database:
