@@ -6,6 +6,8 @@ the right server, in that server's dialect, or is refused with a sentence that s
 
 from .causality import unit_of_work
 from .errors import (
+    ClockWentBackwards,
+    CollidingKeys,
     ConfigurationError,
     CrossDatabaseQuery,
     DatabaseNotAllowed,
@@ -21,38 +23,56 @@ from .errors import (
     UnknownDatabase,
     WrongShard,
 )
-from .model import Model, adopt, current_db, database_of, explain_route, use_shard
+from .model import Model, adopt, check_keys, current_db, database_of, explain_route, use_shard
 from .registry import Databases, databases
 from .replicas import causal_token, use_causal_token
 from .routing import Route
 from .scope import propagate, use_db, use_primary, use_replica
-from .shards import HashShards
+from .shards import (
+    HashShards,
+    LookupShards,
+    RangeShards,
+    Snowflake,
+    SnowflakeField,
+    UUID7Field,
+    uuid7,
+)
+from .shards.everywhere import all_shards
 from .transactions import atomic
 from .version import __version__
 
 __all__ = [
+    "ClockWentBackwards",
+    "CollidingKeys",
     "ConfigurationError",
     "CrossDatabaseQuery",
     "DatabaseNotAllowed",
     "Databases",
     "HashShards",
     "InvalidShardKey",
+    "LookupShards",
     "MissingShardKey",
     "Model",
     "MultiDBError",
     "NoDatabaseSelected",
     "NoReplicaAvailable",
     "PartialCommit",
+    "RangeShards",
     "ReadOnlyDatabase",
     "Route",
     "ScatterNotSupported",
+    "Snowflake",
+    "SnowflakeField",
+    "UUID7Field",
     "UncoveredWrite",
     "UnknownDatabase",
     "WrongShard",
     "__version__",
     "adopt",
+    "all_shards",
     "atomic",
     "causal_token",
+    "check_keys",
     "current_db",
     "database_of",
     "databases",
@@ -64,4 +84,5 @@ __all__ = [
     "use_primary",
     "use_replica",
     "use_shard",
+    "uuid7",
 ]

@@ -128,7 +128,7 @@ class Home:
         """
         fields = self._fields
         if fields is None:
-            meta: Any = self.model._meta  # type: ignore[attr-defined]
+            meta: Any = self.model._meta
             for name in self.shard_key:
                 if name not in meta.combined:
                     raise self._error(f"shard_key names {name!r}, which is no field of it")
@@ -244,13 +244,13 @@ class Home:
         """Return the foreign keys to the parent's model."""
         if self.parent is None:
             return []
-        meta: Any = self.model._meta  # type: ignore[attr-defined]
+        meta: Any = self.model._meta
         return [field for field in meta.refs if field.rel_model is self.parent.model]
 
     def _parents_key(self) -> tuple[str, ...]:
         parent: Any = self.parent
         wanted = parent.shard_key
-        meta: Any = self.model._meta  # type: ignore[attr-defined]
+        meta: Any = self.model._meta
         keys = self._foreign_keys()
         mine = [field.name for field in keys if wanted == (field.rel_field.name,)]
         if len(mine) == 1:

@@ -324,7 +324,10 @@ class Model(AsyncMethods, stock.Model, metaclass=RoutedBase):  # type: ignore[mi
 
     @classmethod
     def create_table(cls, safe: bool = True, **options: Any) -> None:
-        """Create the table in every database where the model lives."""
+        """Create the table in every database where the model lives, and what its sharding rule keeps."""
+        prepare = getattr(cls._meta.home.rule, "prepare", None)
+        if prepare is not None and cls._meta.home.managed:
+            prepare()
         for target in ddl_targets(cls):
             with selected(cls, target):
                 super().create_table(safe, **options)

@@ -76,7 +76,8 @@ def explain_route(query: Any) -> Route:
         if len(targets) > 1:
             part = query.clone()
             part._bound = target
-        one.get_sql_context().parse(part)
+        context: Any = one.get_sql_context()
+        context.parse(part)
     names = [one if isinstance(one, str) else routing.describe(home, one) for one in targets]
     return Route(
         model=home.model.__name__,

@@ -47,7 +47,7 @@ def _node(model: Any, target: Target, around: Scope | None) -> Scope:
 
 
 def values_of(row: Any) -> dict[str, Any]:
-    """Return what a row's shard may depend on: its values, and the row beside which it lives, if it is at hand."""
+    """Return what a row's shard may depend on: its values, and the row beside which it lives, if at hand."""
     home: Home = row._meta.home
     link = home.link if home.rule is not None else None
     if link is not None and link.name in row.__rel__:

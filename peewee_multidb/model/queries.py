@@ -18,7 +18,7 @@ from ..scope import Scope, Target
 from ..shards import pruning
 from ..shards.jobs import Options
 from . import dialect, loading, scatter
-from .aio import run
+from .aio import run, some_database
 from .fencing import patiently
 from .handle import ModelDatabase
 from .reading import read
@@ -94,9 +94,6 @@ class RoutedQuery(Mixin):  # type: ignore[misc]
             return None
         return self._placed()
 
-    def _placed(self) -> Any:
-        return routing.live(self.model._meta.home, self._decide())
-
     @_database.setter
     def _database(self, database: Any) -> None:
         # Peewee assigns twice while it constructs a query, first None and then the model's database.
@@ -106,6 +103,9 @@ class RoutedQuery(Mixin):  # type: ignore[misc]
         else:
             self._bound = None
             self._capture()
+
+    def _placed(self) -> Any:
+        return routing.live(self.model._meta.home, self._decide())
 
     def _capture(self) -> None:
         around = scope.current()
@@ -294,10 +294,15 @@ class RoutedQuery(Mixin):  # type: ignore[misc]
         if database is None and self._bound is _UNBOUND:
             raise peewee.InterfaceError('Query must be bound to a database in order to call "aexecute".')
         try:
-            here = database if database is not None else self._database
+            here = database if database is not None else self._some_database()
         except NoDatabaseSelected as error:
             raise NoDatabaseSelected(f"aexecute(): {error}") from None
         return await run(self.model, here, self.execute, database)
+
+    def _some_database(self) -> Any:
+        if self._told() is None:
+            return some_database(self.model._meta.home, self._around())
+        return self._database
 
     def _around(self) -> Scope | None:
         return self._scope if self._scope is not None else scope.current()

@@ -56,6 +56,9 @@ class RowHome:
 
     def place(self, home: Home) -> Target | None:
         """Return the row's database for a model that lives beside the row's own."""
+        if home is not self.home and home.rule is not None and home.database is None:
+            # Its own key says where a row of it is; or a row of the two is beside the other by its link.
+            return self.target if _is_linked(home, self.home) or _is_linked(self.home, home) else None
         if home is self.home or (not home.pinned and home.shares(self.home)):
             return self.target
         if isinstance(self.target, str) and home.lists(self.target):
@@ -80,6 +83,10 @@ class RowHome:
     def __reduce__(self) -> Any:
         # A pickled row keeps the name; a Database object is a live resource of its process.
         return _unpickled, (self.target if isinstance(self.target, str) else None, self.home.model)
+
+
+def _is_linked(child: Home, parent: Home) -> bool:
+    return child.parent is parent and child.link is not None
 
 
 def _unpickled(target: str | None, model: Any) -> RowHome | None:
@@ -193,6 +200,8 @@ def refuse_strangers(row: Any, target: Any) -> None:
     """
     meta = row._meta
     for field in meta.refs:
+        if not _binds(meta.home, field):
+            continue
         other = row.__rel__.get(field.name)
         stranger = strangers_home(meta.home, target, other)
         if stranger is None:
@@ -204,6 +213,13 @@ def refuse_strangers(row: Any, target: Any) -> None:
             f"saved to {here}, where the same key may be another row. Load it from {here}, or copy_to() it "
             f"there, or assign the key alone ({field.object_id_name}=...) if that is what you mean."
         )
+
+
+def _binds(home: Home, field: Any) -> bool:
+    """Whether what a foreign key refers to is in the database of the row that has it, if both live alike."""
+    if home.rule is None:
+        return True
+    return field is home.link or any(field is one for one in home.key_fields)
 
 
 def row_home(node: Scope) -> RowHome:

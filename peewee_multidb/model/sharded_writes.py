@@ -1,4 +1,4 @@
-"""Writes over several databases: the rows of an INSERT by shard, an UPDATE on many, the copies of a reference.
+"""Writes over several databases: rows of an INSERT by shard, an UPDATE on many, copies of a reference model.
 
 Each database gets its statements in one transaction, and the transactions are committed together, as by
 `atomic`; a single statement needs none. Rows are cut into pieces that the engine takes.
@@ -82,7 +82,7 @@ def _part(query: Any, place: _Place) -> Any:
 
 
 def change_each(query: Any, places: list[_Place]) -> Any:
-    """Run an UPDATE or DELETE on each database, and return what one would: the rows changed, or those returned.
+    """Run an UPDATE or DELETE on each database, and return what one would: the rows changed or returned.
 
     Raises:
         ScatterNotSupported: it has a LIMIT, which would count on each database anew.
@@ -327,9 +327,9 @@ def insert_copies(query: Any, places: list[_Place]) -> Any:
     numbered = meta.auto_increment and not any(meta.primary_key is one for one in rows.columns)
     if numbered and len(places) > 1 and query._on_conflict is not None:
         raise ScatterNotSupported(
-            f"An INSERT with on_conflict() on {home.model.__name__}, a reference model: its copies would give "
-            f"the new rows different numbers. Give each row its {meta.primary_key.name}, or use a field that "
-            "makes ids, such as SnowflakeField."
+            f"An INSERT with on_conflict() on {home.model.__name__}, a reference model: its copies would "
+            f"give the new rows different numbers. Give each row its {meta.primary_key.name}, or use a field "
+            "that makes ids, such as SnowflakeField."
         )
     positions = list(range(len(rows.rows)))
     results = _Results(query, rows)

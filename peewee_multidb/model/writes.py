@@ -69,15 +69,15 @@ class RoutedInsert(RoutedWrite, stock.ModelInsert):  # type: ignore[misc]
         copy.__dict__ = {**self.__dict__, "_insert": rows}
         return copy
 
-    def execute(self, database: Any = None) -> Any:
+    def _run(self) -> Any:
         home: Home = self.model._meta.home
-        if database is None and self._bound is None and home.rule is not None and home.database is None:
+        if self._bound is None and home.rule is not None and home.database is None:
             kind = self._query_type
             if kind != peewee.Insert.SIMPLE and scope.place(self._around(), home) is None:
                 if kind == peewee.Insert.QUERY:
                     return sharded_writes.insert_selected(self, _check_write)
                 return sharded_writes.insert_rows(self, _check_write)
-        return super().execute(database)
+        return super()._run()
 
     def _execute_many(self, targets: tuple[Target, ...]) -> Any:
         return sharded_writes.insert_copies(self, sharded_writes.each_database(self, targets, _check_write))

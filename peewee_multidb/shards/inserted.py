@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-import peewee
-
+from .stock import stock
 from .values import shard_of_row
 
 if TYPE_CHECKING:
@@ -39,7 +38,7 @@ def rows_of(home: Home, query: Any) -> list[Any] | None:
     What a default of the shard key makes of a row is made here, once: the shard depends on it.
     """
     rows = query._insert
-    if isinstance(rows, (peewee.SelectQuery, peewee.SQL)):
+    if isinstance(rows, (stock.SelectQuery, stock.SQL)):
         return None
     if isinstance(rows, Mapping):
         filled = _filled(home, query, rows)
@@ -61,7 +60,7 @@ def rows_of(home: Home, query: Any) -> list[Any] | None:
 
 
 def _filled(home: Home, query: Any, row: Mapping[Any, Any]) -> Mapping[Any, Any]:
-    defaults: dict[Any, Any] = home.model._meta.defaults  # type: ignore[attr-defined]
+    defaults: dict[Any, Any] = home.model._meta.defaults
     missing = [field for field in home.key_fields if callable(defaults.get(field))]
     if not missing:
         return row
@@ -72,7 +71,7 @@ def _filled(home: Home, query: Any, row: Mapping[Any, Any]) -> Mapping[Any, Any]
 
 def values_of(home: Home, query: Any, row: Any) -> dict[str, Any]:
     """Return the values of a row of an INSERT by the names of their fields, constant defaults too."""
-    meta: Any = home.model._meta  # type: ignore[attr-defined]
+    meta: Any = home.model._meta
     if isinstance(row, Mapping):
         items: Iterable[tuple[Any, Any]] = row.items()
     else:
@@ -85,6 +84,6 @@ def values_of(home: Home, query: Any, row: Any) -> dict[str, Any]:
 def field_name(home: Home, field: Any) -> Any:
     """Return the name of the field that a key of a row means: a field, its name, or its column's."""
     if isinstance(field, str):
-        meta: Any = home.model._meta  # type: ignore[attr-defined]
+        meta: Any = home.model._meta
         field = meta.combined.get(field, field)
-    return field.name if isinstance(field, peewee.Field) else field
+    return field.name if isinstance(field, stock.Field) else field

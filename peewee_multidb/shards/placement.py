@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-import peewee
-
 from . import pieces
 from .inserted import values_of
 from .pruning import footprint
 from .sources import Statement
+from .stock import stock
 from .values import is_value, python_value, shard_of_row
 
 if TYPE_CHECKING:
@@ -58,11 +57,11 @@ def shards_of_selected(home: Home, query: Any) -> tuple[str, ...] | None:
     be answered shard by shard.
     """
     source = query._insert
-    if isinstance(source, peewee.CompoundSelectQuery) or getattr(source, "_is_decided", bool)():
+    if isinstance(source, stock.CompoundSelectQuery) or getattr(source, "_is_decided", bool)():
         return None
     statement = Statement(source)
     block = statement.roots[0]
-    columns = [one if isinstance(one, peewee.Field) else None for one in query._columns or ()]
+    columns = [one if isinstance(one, stock.Field) else None for one in query._columns or ()]
     selected = list(source._returning or ())
     if len(columns) != len(selected) or not block.sources:
         return None
