@@ -18,12 +18,15 @@ from .errors import (
     NoReplicaAvailable,
     PartialCommit,
     ReadOnlyDatabase,
+    RebalanceError,
     ScatterNotSupported,
+    ShardMoved,
     UncoveredWrite,
     UnknownDatabase,
     WrongShard,
 )
 from .model import Model, adopt, check_keys, current_db, database_of, explain_route, use_shard
+from .rebalance import Rebalance
 from .registry import Databases, databases
 from .replicas import causal_token, use_causal_token
 from .routing import Route
@@ -34,7 +37,9 @@ from .shards import (
     RangeShards,
     Snowflake,
     SnowflakeField,
+    StoredMap,
     UUID7Field,
+    retry_moved,
     uuid7,
 )
 from .shards.everywhere import all_shards
@@ -59,10 +64,14 @@ __all__ = [
     "PartialCommit",
     "RangeShards",
     "ReadOnlyDatabase",
+    "Rebalance",
+    "RebalanceError",
     "Route",
     "ScatterNotSupported",
+    "ShardMoved",
     "Snowflake",
     "SnowflakeField",
+    "StoredMap",
     "UUID7Field",
     "UncoveredWrite",
     "UnknownDatabase",
@@ -78,6 +87,7 @@ __all__ = [
     "databases",
     "explain_route",
     "propagate",
+    "retry_moved",
     "unit_of_work",
     "use_causal_token",
     "use_db",

@@ -13,7 +13,6 @@ import peewee
 
 from .errors import ConfigurationError
 from .shards.rules import FunctionRule, Rule, ShardingRule
-from .shards.stored import StoredMap
 
 if TYPE_CHECKING:
     from .registry import Databases
@@ -83,7 +82,7 @@ class Home:
         self.name: str | None = None
         self.rule: ShardingRule | None = None
         self.parent: Home | None = None
-        self.stored: StoredMap | None = None
+        self.stored: Any = None
         self._listed: tuple[str, ...] | ShardingRule | None = None
         self._key: tuple[str, ...] | None = _names(shard_key)
         self._link: Any = _UNKNOWN
@@ -96,10 +95,10 @@ class Home:
             raise self._error("shard_key and shards need a sharding rule or a function as db_name")
         if reference:
             self._copy_everywhere()
-        found = getattr(self._listed, "map", None)
-        self.stored = found if isinstance(found, StoredMap) else None
-        if self.stored is not None:
-            self.stored.serve(registry)
+        found: Any = getattr(self._listed, "map", None)
+        if getattr(found, "is_stored", False):
+            self.stored = found
+            found.serve(registry)
         self.bind(None)
 
     @property

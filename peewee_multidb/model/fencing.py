@@ -9,9 +9,11 @@ comes too late raises `ShardMoved`, and what runs outside of a transaction is th
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
+
+import peewee
 
 from .. import scope
 from ..drivers import connections, traits_of
@@ -20,7 +22,10 @@ from ..home import Home
 from ..shards import fences, pruning
 from ..shards.stored import MapState, StoredMap
 
-__all__ = ["guarded", "patiently", "write"]
+__all__ = ["guarded", "patiently", "run", "stream", "write"]
+
+#: What an iterator without rows begins with.
+_END: Any = object()
 
 #: Seconds between two attempts.
 PAUSE = 0.003
@@ -49,6 +54,42 @@ def patiently(stored: StoredMap, run: Callable[[], Any]) -> Any:
                 raise
             connections.pause(stored.database, PAUSE)
             stored.refresh()
+
+
+def run(query: Any, stored: StoredMap, action: Callable[[], Any]) -> Any:
+    """Do something with a query, all of it by one state of the map; see `patiently`."""
+
+    def attempt() -> Any:
+        query._map_state = stored.current()
+        try:
+            return action()
+        finally:
+            query._map_state = None
+
+    return patiently(stored, attempt)
+
+
+def stream(query: Any, stored: StoredMap, rows_of: Callable[[Any, Any], Iterator[Any]]) -> Iterator[Any]:
+    """Yield rows of several shards that all belong to one state of the map.
+
+    Args:
+        query: the query.
+        stored: the map of its rule.
+        rows_of: called with a query and where it runs; returns the rows.
+    """
+    clone = query.clone()
+
+    def begin() -> tuple[Any, Iterator[Any]]:
+        # It stays with the query, which goes on opening shards when this is over.
+        clone._map_state = stored.current()
+        here = clone._database
+        rows = iter(clone.iterator(here) if isinstance(here, peewee.Database) else rows_of(clone, here))
+        return next(rows, _END), rows
+
+    first, rows = patiently(stored, begin)
+    if first is not _END:
+        yield first
+        yield from rows
 
 
 def _in_transaction(stored: StoredMap) -> bool:
@@ -190,7 +231,7 @@ def guarded(
     if name is None or name not in state.names:
         return action
 
-    def run(server: Any) -> Any:
+    def look_around(server: Any) -> Any:
         _refuse_old_row(query, name, state.epochs.get(name, 0))
         if state.expires and not state.moving:
             result = action(server)
@@ -200,10 +241,17 @@ def guarded(
             if fresh.version != state.version or fresh.moving:
                 raise _moved(home, stored, "a move was announced while it ran")
             return result
+        if traits_of(server).engine == "mysql" and not server.in_transaction():
+            # A result that is still on its way would be in the way of the second look.
+            with server.atomic():
+                return watched(server)
+        return watched(server)
+
+    def watched(server: Any) -> Any:
         before = fences.look(server, stored.name)
         if before.switching or before.epoch != state.epochs.get(name):
             if server is not database:
-                return run(database)  # a replica that lags
+                return look_around(database)  # a replica that lags
             raise _moved(home, stored, f"rows are just leaving or reaching {name!r}")
         result = action(server)
         after = fences.look(server, stored.name)
@@ -211,4 +259,4 @@ def guarded(
             raise _moved(home, stored, f"rows left or reached {name!r} while it ran")
         return result
 
-    return run
+    return look_around

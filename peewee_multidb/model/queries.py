@@ -6,7 +6,7 @@ object directly. ``_database`` is the seam: every path in Peewee that runs or co
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import peewee
@@ -17,9 +17,8 @@ from ..home import Home
 from ..scope import Scope, Target
 from ..shards import pruning
 from ..shards.jobs import Options
-from . import dialect, loading, scatter
+from . import dialect, fencing, loading, scatter
 from .aio import run, some_database
-from .fencing import patiently
 from .handle import ModelDatabase
 from .reading import read
 from .rows import HomedModelCursor, HomedObjectCursor, home_node
@@ -47,9 +46,6 @@ class _New:
 # Classes, because a copied or unpickled query has the very same.
 _UNBOUND: Any = _Unbound
 _NEW: Any = _New
-
-#: What an iterator without rows begins with.
-_END: Any = object()
 
 # attrdict looks its names up through __getattr__, and this one is asked for at every query.
 ROW_MODEL: int = peewee.ROW.MODEL
@@ -233,7 +229,7 @@ class RoutedQuery(Mixin):  # type: ignore[misc]
         """
         if database is None:
             stored = self.model._meta.home.stored
-            return self._run() if stored is None else self._patiently(stored, self._run)
+            return self._run() if stored is None else fencing.run(self, stored, self._run)
         if not isinstance(database, scatter.Shards):
             if self.model._meta.home.names is not None:
                 self._admit(database)
@@ -253,18 +249,6 @@ class RoutedQuery(Mixin):  # type: ignore[misc]
         if database is None:
             raise peewee.InterfaceError('Query must be bound to a database in order to call "execute".')
         return self._execute(database)
-
-    def _patiently(self, stored: Any, run: Callable[[], Any]) -> Any:
-        """Run something of a query whose rows may move, by one state of the shard map."""
-
-        def attempt() -> Any:
-            self._map_state = stored.current()
-            try:
-                return run()
-            finally:
-                self._map_state = None
-
-        return patiently(stored, attempt)
 
     def _is_for(self, database: Any) -> bool:
         """Whether the query, if nobody says otherwise, runs on this database now."""
@@ -426,6 +410,13 @@ class RoutedRead(RoutedQuery):
 
         return self._ask(ask)
 
+    def _ask(self, question: Callable[[Any], Any]) -> Any:
+        """Ask something where the query runs."""
+        stored = self.model._meta.home.stored
+        if stored is None:
+            return question(self._database)
+        return fencing.run(self, stored, lambda: question(self._database))
+
     def exists(self, database: Any = None) -> Any:
         """Return whether there is a row, asked where the query runs."""
         if database is not None:
@@ -439,13 +430,6 @@ class RoutedRead(RoutedQuery):
 
         return self._ask(ask)
 
-    def _ask(self, question: Callable[[Any], Any]) -> Any:
-        """Ask something where the query runs."""
-        stored = self.model._meta.home.stored
-        if stored is None:
-            return question(self._database)
-        return self._patiently(stored, lambda: question(self._database))
-
     def iterator(self, database: Any = None) -> Any:
         """Return an iterator over the rows that keeps none of them.
 
@@ -456,23 +440,9 @@ class RoutedRead(RoutedQuery):
         if not isinstance(here, scatter.Shards) or self._load_tree:
             return super().iterator(database)
         stored = self.model._meta.home.stored
-        return scatter.stream(self, here) if stored is None else self._stream_patiently(stored)
-
-    def _stream_patiently(self, stored: Any) -> Iterator[Any]:
-        """Yield rows of several shards that all belong to one state of the shard map."""
-        clone = self.clone()
-
-        def begin() -> tuple[Any, Iterator[Any]]:
-            # It stays with the query, which goes on opening shards when this is over.
-            clone._map_state = stored.current()
-            here = clone._database
-            rows = iter(scatter.stream(clone, here) if isinstance(here, scatter.Shards) else clone.iterator())
-            return next(rows, _END), rows
-
-        first, rows = patiently(stored, begin)
-        if first is not _END:
-            yield first
-            yield from rows
+        if stored is None:
+            return scatter.stream(self, here)
+        return fencing.stream(self, stored, scatter.stream)
 
     def prefetch(self, *subqueries: Any, **kwargs: Any) -> Any:
         """Load related rows with one query for each relation, also from other databases.

@@ -122,6 +122,9 @@ class StoredMap:
         ConfigurationError: a name is missing, or a number makes no sense.
     """
 
+    #: What a `Home` asks: whether rows may move while programs run.
+    is_stored = True
+
     def __init__(
         self,
         name: str,
