@@ -100,7 +100,7 @@ KEYS: list[tuple[Any, list[Any]]] = [
     (UUIDField(), [uuid.UUID(int=number) for number in (1, 2**100)]),
     (BinaryUUIDField(), [uuid.UUID(int=number) for number in (1, 2**100)]),
     (DateField(), [datetime.date(2024, 2, 29), datetime.date(1999, 1, 1)]),
-    (DateTimeField(), [MOMENT, MOMENT.replace(year=1999)]),
+    (DateTimeField(), [MOMENT, MOMENT.replace(year=1999, day=1)]),
     (DecimalField(10, 2), [Decimal("1.50"), Decimal("-3.00"), Decimal("0.01")]),
     (BlobField(), [b"\x00\xff", b"", b"text"]),
 ]
