@@ -105,6 +105,7 @@ class AsyncSession(Session):
     """Mixin for a class of `playhouse.pwasyncio`; use the subclass of the engine."""
 
     async def aconnect(self) -> Any:
+        """Connect, on a new connection if the old one is to a server that was demoted."""
         if connections.is_left(self) and not self.in_transaction():
             await connections.adrop(self)
         return await super().aconnect()  # type: ignore[misc]
