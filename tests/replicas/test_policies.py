@@ -60,7 +60,7 @@ def test_random_and_weighted_reach_all_in_proportion() -> None:
 def test_least_in_use_takes_one_with_the_fewest_queries(loads: list[int]) -> None:
     among = servers(*[1] * len(loads))
     for server, load in zip(among, loads, strict=True):
-        server.in_use = load
+        server._running.extend([None] * load)
     policy = LeastInUse()
     chosen = {policy.choose(among).label for _ in range(len(loads) * 2)}
     assert chosen == {server.label for server in among if server.in_use == min(loads)}
@@ -70,7 +70,7 @@ def test_least_in_use_takes_one_with_the_fewest_queries(loads: list[int]) -> Non
 def test_power_of_two_never_takes_the_most_used(loads: list[int]) -> None:
     among = servers(*[1] * len(loads))
     for server, load in zip(among, loads, strict=True):
-        server.in_use = load
+        server._running.extend([None] * load)
     assert all(PowerOfTwo().choose(among).in_use != max(loads) for _ in range(20))
 
 

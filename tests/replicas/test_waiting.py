@@ -1,4 +1,4 @@
-"""Nobody reads what is older than his own writes, on PostgreSQL and MariaDB, by the servers' own positions."""
+"""Nobody reads what is older than his own writes, by the positions of PostgreSQL and MariaDB themselves."""
 
 from __future__ import annotations
 
