@@ -6,6 +6,8 @@ the right server, in that server's dialect, or is refused with a sentence that s
 
 from .causality import unit_of_work
 from .errors import (
+    ClockWentBackwards,
+    CollidingKeys,
     ConfigurationError,
     CrossDatabaseQuery,
     DatabaseNotAllowed,
@@ -16,52 +18,81 @@ from .errors import (
     NoReplicaAvailable,
     PartialCommit,
     ReadOnlyDatabase,
+    RebalanceError,
     ScatterNotSupported,
+    ShardMoved,
     UncoveredWrite,
     UnknownDatabase,
     WrongShard,
 )
-from .model import Model, adopt, current_db, database_of, explain_route, use_shard
+from .model import Model, adopt, check_keys, current_db, database_of, explain_route, use_shard
+from .rebalance import Rebalance
 from .registry import Databases, databases
 from .replicas import causal_token, use_causal_token
 from .routing import Route
 from .scope import propagate, use_db, use_primary, use_replica
-from .shards import HashShards
+from .shards import (
+    HashShards,
+    LookupShards,
+    RangeShards,
+    Snowflake,
+    SnowflakeField,
+    StoredMap,
+    UUID7Field,
+    retry_moved,
+    uuid7,
+)
+from .shards.everywhere import all_shards
 from .transactions import atomic
 from .version import __version__
 
 __all__ = [
+    "ClockWentBackwards",
+    "CollidingKeys",
     "ConfigurationError",
     "CrossDatabaseQuery",
     "DatabaseNotAllowed",
     "Databases",
     "HashShards",
     "InvalidShardKey",
+    "LookupShards",
     "MissingShardKey",
     "Model",
     "MultiDBError",
     "NoDatabaseSelected",
     "NoReplicaAvailable",
     "PartialCommit",
+    "RangeShards",
     "ReadOnlyDatabase",
+    "Rebalance",
+    "RebalanceError",
     "Route",
     "ScatterNotSupported",
+    "ShardMoved",
+    "Snowflake",
+    "SnowflakeField",
+    "StoredMap",
+    "UUID7Field",
     "UncoveredWrite",
     "UnknownDatabase",
     "WrongShard",
     "__version__",
     "adopt",
+    "all_shards",
     "atomic",
     "causal_token",
+    "check_keys",
     "current_db",
     "database_of",
     "databases",
     "explain_route",
     "propagate",
+    "retry_moved",
     "unit_of_work",
     "use_causal_token",
     "use_db",
     "use_primary",
     "use_replica",
     "use_shard",
+    "uuid7",
 ]

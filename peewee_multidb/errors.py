@@ -14,6 +14,8 @@ from collections.abc import Iterable
 import peewee
 
 __all__ = [
+    "ClockWentBackwards",
+    "CollidingKeys",
     "ConfigurationError",
     "CrossDatabaseQuery",
     "DatabaseNotAllowed",
@@ -167,6 +169,14 @@ class PartialCommit(MultiDBError, peewee.OperationalError):
 
 class UncoveredWrite(MultiDBError, UserWarning):
     """A write went to a database that no open `atomic` block covers."""
+
+
+class ClockWentBackwards(MultiDBError, peewee.OperationalError):
+    """The clock says a time at which ids may have been given already."""
+
+
+class CollidingKeys(MultiDBError, UserWarning):
+    """The shards of a model each number its rows, so that two rows will have one primary key."""
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import peewee
 
 from .errors import ConfigurationError
-from .shards.rules import FunctionRule, ShardingRule
+from .shards.rules import FunctionRule, Rule, ShardingRule
 
 if TYPE_CHECKING:
     from .registry import Databases
@@ -34,6 +34,7 @@ class Home:
         registry: where its database names are looked up.
         name: the database name it lives in, or None (sharded, bound to a Database object, or no home).
         rule: the sharding rule, or None.
+        stored: the map of the rule, if rows can move from shard to shard while programs run, or None.
         parent: the home of the model that it is colocated with, or None.
         reference: whether every database that it lists has all of its rows.
         plain: one name, and nothing else to ask.
@@ -57,6 +58,7 @@ class Home:
         "reference",
         "registry",
         "rule",
+        "stored",
     )
 
     def __init__(
@@ -80,6 +82,7 @@ class Home:
         self.name: str | None = None
         self.rule: ShardingRule | None = None
         self.parent: Home | None = None
+        self.stored: Any = None
         self._listed: tuple[str, ...] | ShardingRule | None = None
         self._key: tuple[str, ...] | None = _names(shard_key)
         self._link: Any = _UNKNOWN
@@ -92,6 +95,10 @@ class Home:
             raise self._error("shard_key and shards need a sharding rule or a function as db_name")
         if reference:
             self._copy_everywhere()
+        found: Any = getattr(self._listed, "map", None)
+        if getattr(found, "is_stored", False):
+            self.stored = found
+            found.serve(registry)
         self.bind(None)
 
     @property
@@ -120,7 +127,7 @@ class Home:
         """
         fields = self._fields
         if fields is None:
-            meta: Any = self.model._meta  # type: ignore[attr-defined]
+            meta: Any = self.model._meta
             for name in self.shard_key:
                 if name not in meta.combined:
                     raise self._error(f"shard_key names {name!r}, which is no field of it")
@@ -186,7 +193,7 @@ class Home:
                 raise self._error("db_name is an empty tuple; name a database, or use None for no home")
             self._listed = tuple(self._checked(name) for name in db_name)
             self.name = self._listed[0]
-        elif isinstance(db_name, ShardingRule):
+        elif isinstance(db_name, (Rule, ShardingRule)):
             self._shard(db_name, shards)
         elif callable(db_name):
             self._shard(self._function_rule(db_name, shards), None)
@@ -236,13 +243,13 @@ class Home:
         """Return the foreign keys to the parent's model."""
         if self.parent is None:
             return []
-        meta: Any = self.model._meta  # type: ignore[attr-defined]
+        meta: Any = self.model._meta
         return [field for field in meta.refs if field.rel_model is self.parent.model]
 
     def _parents_key(self) -> tuple[str, ...]:
         parent: Any = self.parent
         wanted = parent.shard_key
-        meta: Any = self.model._meta  # type: ignore[attr-defined]
+        meta: Any = self.model._meta
         keys = self._foreign_keys()
         mine = [field.name for field in keys if wanted == (field.rel_field.name,)]
         if len(mine) == 1:

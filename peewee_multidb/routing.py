@@ -183,12 +183,12 @@ def _of_reference(
     reasons: Reasons | None,
 ) -> tuple[Target, ...]:
     """Return every copy of a reference model for a write, and the one at hand for a read."""
-    names: tuple[str, ...] = tuple(scopes.renamed(scope, name) for name in home.names or ())
+    copies: tuple[str, ...] = tuple(scopes.renamed(scope, name) for name in home.names or ())
     name = home.model.__name__
     if isinstance(query, peewee._WriteQuery):
         if reasons is not None:
-            reasons(f"{', '.join(map(repr, names))}: {name} is a reference model, and each has a copy")
-        return names
+            reasons(f"{', '.join(map(repr, copies))}: {name} is a reference model, and each has a copy")
+        return copies
     if placed is not None:
         chosen = placed[0]
         if isinstance(chosen, str) and not placed[1].final:
@@ -202,12 +202,14 @@ def _of_reference(
             raise pruning.joined_apart(home, found.apart)
         if found.shards or found.narrowed:
             if reasons is not None:
-                reasons(f"{', '.join(map(repr, found.shards)) or 'no shard'}: the sharded models in it say so")
+                names = ", ".join(map(repr, found.shards)) or "no shard"
+                reasons(f"{names}: the sharded models in it say so")
             return tuple(scopes.renamed(scope, shard) for shard in found.shards)
-    if isinstance(query, peewee.RawQuery) and not only_reads(query._sql):
+    raw: Any = query
+    if isinstance(raw, peewee.RawQuery) and not only_reads(raw._sql):
         raise pruning.not_one(home, query)
     live = home.registry.live
-    at_hand = next((one for one in names if one in live and live[one].in_transaction()), names[0])
+    at_hand = next((one for one in copies if one in live and live[one].in_transaction()), copies[0])
     if reasons is not None:
         reasons(f"{at_hand!r}: {name} is a reference model, and this copy is at hand")
     return (at_hand,)

@@ -28,7 +28,7 @@ from .errors import ConfigurationError, NotAsynchronous, PartialCommit, Uncovere
 from .home import Home
 from .registry import databases
 
-__all__ = ["atomic", "warn_if_uncovered"]
+__all__ = ["atomic", "together", "warn_if_uncovered"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -176,6 +176,21 @@ class atomic:
                 return await function(*args, **kwargs)
 
         return ainner if inspect.iscoroutinefunction(function) else inner  # type: ignore[return-value]
+
+
+class together(atomic):
+    """The same over Database objects that are known already, by the names that messages give them.
+
+    Args:
+        covered: the names and the objects.
+    """
+
+    def __init__(self, covered: list[tuple[str, Any]]) -> None:
+        self._covered = covered
+        self._open = []
+
+    def _databases(self) -> list[tuple[str, Any]]:
+        return self._covered
 
 
 class _Block:

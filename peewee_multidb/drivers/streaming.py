@@ -35,7 +35,8 @@ class Opened:
     def chunk(self) -> Sequence[Any]:
         """Return the next rows; none at the end."""
         with peewee.__exception_wrapper__:
-            return self._cursor.fetchmany(self._size)  # type: ignore[no-any-return]
+            # At the end PyMySQL gives an empty tuple.
+            return self._cursor.fetchmany(self._size) or []
 
 
 class OpenedAsync(Opened):

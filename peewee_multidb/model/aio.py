@@ -13,9 +13,10 @@ from typing import Any
 from .. import routing, scope
 from ..drivers import connections
 from ..errors import NotAsynchronous
+from ..home import Home
 from .rows import at_home, by_home
 
-__all__ = ["AsyncMethods", "run"]
+__all__ = ["AsyncMethods", "run", "some_database"]
 
 
 async def run(model: Any, database: Any, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
@@ -41,9 +42,22 @@ async def run(model: Any, database: Any, function: Callable[..., Any], *args: An
     return await greenlet_spawn(function, *args, **kwargs)
 
 
-def _now(model: Any, query: Any = None) -> Any:
-    home = model._meta.home
-    return routing.live(home, routing.decide(home, scope.current(), query=query))
+def _now(model: Any) -> Any:
+    """Return a database that queries on the model go to now: of several that it may be, any."""
+    return some_database(model._meta.home, scope.current())
+
+
+def some_database(home: Home, around: Any) -> Any:
+    """Return a Database object for a model: where it lives, or of several that it may be any.
+
+    What needs the row or the query to be decided is decided in the bridge, by the synchronous code.
+    """
+    if (home.rule is None and not home.reference) or home.database is not None:
+        return routing.live(home, routing.decide(home, around))
+    if scope.place(around, home) is not None:
+        return routing.live(home, routing.decide(home, around))
+    names = home.names or ()
+    return routing.live(home, scope.renamed(around, names[0]))
 
 
 class AsyncMethods:
@@ -59,33 +73,31 @@ class AsyncMethods:
     async def acreate(cls, **query: Any) -> Any:
         """Insert a row and return it, as ``create()``."""
         model: Any = cls
-        database = model.insert(**query)._database if query else _now(cls)
-        return await run(cls, database, model.create, **query)
+        return await run(cls, _now(cls), model.create, **query)
 
     @classmethod
     async def aget(cls, *query: Any, **filters: Any) -> Any:
         """Return the first row that matches, as ``get()``; raises ``DoesNotExist`` if there is none."""
         model: Any = cls
-        return await run(cls, _for_reading(cls, query, filters), model.get, *query, **filters)
+        return await run(cls, _now(cls), model.get, *query, **filters)
 
     @classmethod
     async def aget_or_none(cls, *query: Any, **filters: Any) -> Any:
         """Return the first row that matches, or None, as ``get_or_none()``."""
         model: Any = cls
-        return await run(cls, _for_reading(cls, query, filters), model.get_or_none, *query, **filters)
+        return await run(cls, _now(cls), model.get_or_none, *query, **filters)
 
     @classmethod
     async def aget_by_id(cls, pk: Any) -> Any:
         """Return the row with this primary key, as ``get_by_id()``."""
         model: Any = cls
-        return await run(cls, _for_reading(cls, (model._meta.primary_key == pk,), {}), model.get_by_id, pk)
+        return await run(cls, _now(cls), model.get_by_id, pk)
 
     @classmethod
     async def aget_or_create(cls, **kwargs: Any) -> Any:
         """Return a row and whether it was created, as ``get_or_create()``."""
         model: Any = cls
-        known = {key: value for key, value in kwargs.items() if key != "defaults"}
-        return await run(cls, model.insert(**known)._database, model.get_or_create, **kwargs)
+        return await run(cls, _now(cls), model.get_or_create, **kwargs)
 
     @classmethod
     async def aset_by_id(cls, key: Any, value: Any) -> Any:
@@ -105,7 +117,7 @@ class AsyncMethods:
         model: Any = cls
         rows = list(model_list)
         if rows:
-            await run(cls, _for_new(cls, rows[0].__data__), model.bulk_create, rows, batch_size)
+            await run(cls, _now(cls), model.bulk_create, rows, batch_size)
 
     @classmethod
     async def abulk_update(cls, model_list: Any, fields: Any, batch_size: int | None = None) -> Any:
@@ -115,6 +127,7 @@ class AsyncMethods:
         for rows in by_home(model_list):
             with at_home(rows[0]):
                 database = _now(cls)
+            # Each database of its own, for it may be one that is not asynchronous.
             changed += await run(cls, database, model.bulk_update, rows, fields, batch_size)
         return changed
 
@@ -145,21 +158,6 @@ class AsyncMethods:
             with at_home(self):
                 database = _now(type(self))
         else:
-            database = _for_new(type(self), self.__data__)  # type: ignore[attr-defined]
+            database = _now(type(self))
         return await run(type(self), database, getattr(self, method), *args)
 
-
-def _for_new(model: Any, values: dict[str, Any]) -> Any:
-    """Return the database for a row of these values; a sharding rule reads its key there."""
-    return _now(model, model.insert(**values) if model._meta.home.rule is not None else None)
-
-
-def _for_reading(model: Any, query: tuple[Any, ...], filters: dict[str, Any]) -> Any:
-    select = model.select()
-    if query and isinstance(query[0], int):
-        select = select.where(model._meta.primary_key == query[0])
-    elif query:
-        select = select.where(*query)
-    if filters:
-        select = select.filter(**filters)
-    return select._database

@@ -7,17 +7,18 @@ from typing import Any
 import peewee
 
 from .. import routing, scope
-from ..errors import ConfigurationError, CrossDatabaseQuery
+from ..errors import ConfigurationError
 from ..home import Home
 from ..scope import Scope
 from ..shards import pruning
-from . import moving
+from . import creating, moving, placing, sharded_writes
 from .aio import AsyncMethods
 from .ddl import bind_in_scope, ddl_targets, selected
 from .deleting import delete_dependents
+from .fencing import patiently
 from .metadata import OPTIONS, combined, combined_schema, own_options
 from .queries import RoutedAlias, RoutedNoop, RoutedSelect
-from .rows import RowHome, at_home, by_home, refuse_strangers, row_home
+from .rows import at_home, at_node, refuse_strangers, rehome, row_home
 from .stock import stock
 from .writes import RoutedDelete, RoutedInsert, RoutedRaw, RoutedUpdate
 
@@ -154,6 +155,15 @@ class Model(AsyncMethods, stock.Model, metaclass=RoutedBase):  # type: ignore[mi
         """
         meta: Any = self._meta
         home: Home = meta.home
+        if home.stored is not None:
+            return patiently(home.stored, lambda: self._save(force_insert, only))
+        return self._save(force_insert, only)
+
+    def _save(self, force_insert: bool, only: Any) -> Any:
+        meta: Any = self._meta
+        home: Home = meta.home
+        if home.stored is not None:
+            rehome(self)
         around = scope.current()
         node = self._home
         if around is None and home.plain and (node is None or node is meta.settled):
@@ -163,12 +173,13 @@ class Model(AsyncMethods, stock.Model, metaclass=RoutedBase):  # type: ignore[mi
             saved = super().save(force_insert, only)
             self._home = meta.settled
             return saved
-        _refuse_under_replica(home, around, "save()")
+        placing.refuse_under_replica(home, around, "save()")
         if node is None:
-            node = _new_home(type(self), self.__data__, around)
+            node = placing.new_home(type(self), placing.values_of(self), around)
         if self.__rel__:
             refuse_strangers(self, row_home(node).target)
-        scope.switch(node)
+        # A row of a reference model has no home of its own: it is saved in every one of them.
+        scope.switch(around if home.reference else node)
         try:
             saved = super().save(force_insert, only)
         finally:
@@ -178,7 +189,13 @@ class Model(AsyncMethods, stock.Model, metaclass=RoutedBase):  # type: ignore[mi
 
     def delete_instance(self, recursive: bool = False, delete_nullable: bool = False) -> Any:
         """Delete the row where it lives; with recursive, its dependents where they live."""
-        _refuse_under_replica(self._meta.home, scope.current(), "delete_instance()")
+        home: Home = self._meta.home
+        placing.refuse_under_replica(home, scope.current(), "delete_instance()")
+        if home.stored is not None:
+            return patiently(home.stored, lambda: self._delete_instance(recursive, delete_nullable))
+        return self._delete_instance(recursive, delete_nullable)
+
+    def _delete_instance(self, recursive: bool, delete_nullable: bool) -> Any:
         with at_home(self):
             if not recursive:
                 return super().delete_instance(recursive, delete_nullable)
@@ -241,49 +258,52 @@ class Model(AsyncMethods, stock.Model, metaclass=RoutedBase):  # type: ignore[mi
         if not rows:
             return
         around = scope.current()
-        _refuse_under_replica(cls._meta.home, around, "bulk_create()")
-        node = _new_home(cls, rows[0].__data__, around)
-        there = row_home(node).target
-        for row in rows:
-            if row._home is not None and row_home(row._home).target != there:
-                home: Home = cls._meta.home
-                raise CrossDatabaseQuery(
-                    f"bulk_create() would insert {row!r} into {routing.describe(home, there)}, but it lives "
-                    f"in {routing.describe(home, row_home(row._home).target)}. Use row.copy_to(name), or "
-                    "insert_many(list(query.dicts())) for many."
-                )
-            if row.__rel__:
-                refuse_strangers(row, there)
-        scope.switch(node)
+        home: Home = cls._meta.home
+        placing.refuse_under_replica(home, around, "bulk_create()")
+        groups = placing.place_new(cls, rows, around, "bulk_create()")
         try:
-            super().bulk_create(rows, batch_size)
+            with sharded_writes.together(home, [row_home(node).target for node, _ in groups]):
+                for node, group in groups:
+                    scope.switch(around if home.reference else node)
+                    there = routing.live(home, row_home(node).target)
+                    pieces = [group]
+                    if home.rule is not None and batch_size is None:
+                        pieces = placing.in_batches(group, there, len(cls._meta.sorted_fields))
+                    for piece in pieces:
+                        super().bulk_create(piece, batch_size)
         finally:
             scope.switch(around)
-        for row in rows:
-            row._home = node
+        for node, group in groups:
+            for row in group:
+                row._home = node
 
     @classmethod
     def bulk_update(cls, model_list: Any, fields: Any, batch_size: int | None = None) -> Any:
         """Update fields of many rows, each where it lives, and return how many rows were changed."""
         changed = 0
-        for rows in by_home(model_list):
-            with at_home(rows[0]):
-                changed += super().bulk_update(rows, fields, batch_size)
+        around = scope.current()
+        home: Home = cls._meta.home
+        for node, rows in placing.by_place(cls, model_list, around):
+            pieces = [rows]
+            if home.rule is not None and node is not None and batch_size is None:
+                there = routing.live(home, row_home(node).target)
+                pieces = placing.in_batches(rows, there, 2 * len(fields) + 1)
+            with at_node(node, home):
+                for piece in pieces:
+                    changed += super().bulk_update(piece, fields, batch_size)
         return changed
 
     @classmethod
     def get_or_create(cls, **kwargs: Any) -> Any:
         around = scope.current()
-        _refuse_under_replica(cls._meta.home, around, "get_or_create()")
-        node = around
-        if cls._meta.home.rule is not None:
-            values = {**kwargs, **kwargs.get("defaults", {})}
-            values.pop("defaults", None)
-            node = _new_home(cls, values, around)
+        home: Home = cls._meta.home
+        placing.refuse_under_replica(home, around, "get_or_create()")
         # On a replica that lags the row may seem to be missing, before and after it could not be created.
-        scope.switch(Scope(PRIMARY, node))
+        scope.switch(Scope(PRIMARY, around))
         try:
-            return super().get_or_create(**kwargs)
+            if home.rule is None and not home.reference:
+                return super().get_or_create(**kwargs)
+            return creating.get_or_create(cls, **kwargs)
         finally:
             scope.switch(around)
 
@@ -305,7 +325,10 @@ class Model(AsyncMethods, stock.Model, metaclass=RoutedBase):  # type: ignore[mi
 
     @classmethod
     def create_table(cls, safe: bool = True, **options: Any) -> None:
-        """Create the table in every database where the model lives."""
+        """Create the table in every database where the model lives, and what its sharding rule keeps."""
+        prepare = getattr(cls._meta.home.rule, "prepare", None)
+        if prepare is not None and cls._meta.home.managed:
+            prepare()
         for target in ddl_targets(cls):
             with selected(cls, target):
                 super().create_table(safe, **options)
@@ -331,25 +354,6 @@ class Model(AsyncMethods, stock.Model, metaclass=RoutedBase):  # type: ignore[mi
         for target in ddl_targets(cls):
             with selected(cls, target):
                 super().truncate_table(**options)
-
-
-def _refuse_under_replica(home: Home, around: Scope | None, what: str) -> None:
-    """Raise if the caller is in `use_replica`, before the row's own scope takes its place."""
-    if around is not None and scope.role_of(around, home) == "replica":
-        routing.refuse_write(home, around, routing.live(home, routing.decide(home, around)), what)
-
-
-def _new_home(model: Any, values: dict[str, Any], around: Scope | None) -> Scope:
-    """Return the node for a row of these values that is about to be inserted."""
-    home: Home = model._meta.home
-    insert = model.insert(**values) if home.rule is not None else None
-    target = routing.decide(home, around, query=insert)
-    if not isinstance(target, str):
-        target = home.registry.name_of(target) or target
-    around = scope.placing(around)
-    if around is None and target == home.name:
-        return model._meta.settled  # type: ignore[no-any-return]
-    return Scope(RowHome(target, home), around)
 
 
 def current_db(model: Any) -> str | None:
@@ -392,7 +396,33 @@ def use_shard(model: Any, key: Any) -> scope.use_db:
     home = _home(model, "use_shard")
     if home.rule is None:
         raise ConfigurationError(f"use_shard({model.__name__}): its Meta.db_name is not a sharding rule.")
-    return scope.use_db(home.rule.shard_of(pruning.key_value(home, key)), model)
+    shard = home.rule.shard_of(pruning.key_value(home, key))
+    return _OneShard(home, shard)
+
+
+class _OneShard(scope.use_db):
+    """The scope of one shard: of a model, of those that are colocated with it, and of reference models."""
+
+    __slots__ = ("_home",)
+
+    def __init__(self, home: Home, shard: str) -> None:
+        super().__init__(shard, home.model)
+        self._home = home
+
+    def place(self, home: Home) -> str | None:
+        """Return the shard, for a model whose rows of that key are in it."""
+        beside = home is self._home or (home.rule is self._home.rule and home.database is None)
+        if beside or (home.reference and self.name is not None and home.lists(self.name)):
+            return self.name
+        return None
+
+    def mentions(self, home: Home) -> bool:
+        """Whether the model is sharded: a reference model is in every other shard as well."""
+        return not home.reference
+
+    def concerns(self, home: Home) -> bool:
+        """Whether the role of this scope applies: it has none."""
+        return False
 
 
 def _home(model: Any, caller: str) -> Home:

@@ -14,7 +14,7 @@ from ..home import Home
 from .handle import ModelDatabase
 from .stock import stock
 
-__all__ = ["RoutedSchema", "bind_in_scope", "ddl_targets", "has_constraint", "selected"]
+__all__ = ["RoutedSchema", "bind_in_scope", "create_in", "ddl_targets", "has_constraint", "selected"]
 
 
 def ddl_targets(model: Any) -> list[scope.Target]:
@@ -39,6 +39,12 @@ def ddl_targets(model: Any) -> list[scope.Target]:
     for target in targets:
         routing.refuse_write(home, around, routing.live(home, target), "DDL")
     return targets
+
+
+def create_in(model: Any, name: str) -> None:
+    """Create the table of a model in the database of that name, which its rule need not know yet."""
+    with selected(model, name):
+        stock.Model.create_table.__func__(model, safe=True)
 
 
 class selected:

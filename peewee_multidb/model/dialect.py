@@ -24,6 +24,7 @@ __all__ = [
     "compiling",
     "context_database",
     "reading",
+    "reading_rows",
     "reads_as_text",
     "rows_of",
     "written",
@@ -129,6 +130,16 @@ def columns_of(database: Any, initialize: Callable[[], None]) -> Callable[[], No
             _compiling.reset(token)
 
     return describe
+
+
+@contextmanager
+def reading_rows(database: Any) -> Iterator[None]:
+    """Tell the fields that convert values in this block which database these came from."""
+    token = _reading.set(database)
+    try:
+        yield
+    finally:
+        _reading.reset(token)
 
 
 def rows_of(database: Any, process_row: Callable[[Any], Any]) -> Callable[[Any], Any]:

@@ -39,13 +39,17 @@ def explain_route(query: Any) -> Route:
     home: Home = query.model._meta.home
     if query._scope is not None:
         reasons.append("the query was built inside a scope, which it keeps")
-    target = query._decide(reasons.append)
+    targets = query._decide_many(reasons.append)
     is_write = isinstance(query, RoutedWrite) or (
         isinstance(query, RoutedRaw) and not statements.only_reads(query._sql)
     )
-    database = routing.live(home, target)
+    if not targets:
+        return Route(home.model.__name__, (), "primary", tuple(reasons))
+    databases = [routing.live(home, target) for target in targets]
+    database = databases[0]
     if is_write:
-        routing.refuse_write(home, query._around(), database, routing.statement_of(query), query._role)
+        for one in databases:
+            routing.refuse_write(home, query._around(), one, routing.statement_of(query), query._role)
         reasons.append("primary: it is a write")
     if isinstance(query, RoutedInsert) and isinstance(query._insert, Iterator):
         # Looking at the rows would use them up.
@@ -66,13 +70,18 @@ def explain_route(query: Any) -> Route:
             unit = current_unit()
             seen = None if unit is None else unit.seen.get(entry)
             reasons += [f"replica: {one}" for one in readers_of(home.registry, entry).describe(seen)]
-    # Compiling is what finds tables of other databases; nothing is sent.
-    context: Any = database.get_sql_context()
-    context.parse(query)
-    name = target if isinstance(target, str) else routing.describe(home, target)
+    for target, one in zip(targets, databases, strict=True):
+        # Compiling is what finds tables of other databases; nothing is sent.
+        part = query
+        if len(targets) > 1:
+            part = query.clone()
+            part._bound = target
+        context: Any = one.get_sql_context()
+        context.parse(part)
+    names = [one if isinstance(one, str) else routing.describe(home, one) for one in targets]
     return Route(
         model=home.model.__name__,
-        databases=(name,),
+        databases=tuple(names),
         role=role,
         reasons=tuple(reasons),
     )

@@ -7,6 +7,7 @@ admits.
 
 from __future__ import annotations
 
+import contextlib
 import operator
 from collections.abc import Iterable
 from functools import reduce
@@ -15,7 +16,7 @@ from typing import Any
 import peewee
 from peewee import PREFETCH_TYPE, PrefetchQuery
 
-from .. import drivers, scope
+from .. import drivers, routing, scope
 from ..errors import ScatterNotSupported
 from .rows import at_home, by_home, home_node
 from .stock import stock
@@ -42,32 +43,50 @@ def _load(
     if not parents:
         return
     for load in loads:
-        model = load._field.model if load._is_backref else load._field.rel_model
-        with at_home(parents[0]):
-            query = load._query if load._query is not None else model.select()
-            there = query._database
-            # Below rows that were fetched in pieces there is no one query to make a subquery of.
-            apart = by_key or there is not database
-            if apart:
-                load = load.clone()
-                load._strategy = PREFETCH_TYPE.MATERIALIZE
-                children, child_query = [], None
-                pieces = _pieces(parents, there)
-                _refuse_limit(query, len(pieces))
+        # Below rows that were fetched in pieces there is no one query to make a subquery of, and each may
+        # live somewhere else.
+        groups = by_home(parents) if by_key else [parents]
+        children: list[Any] = []
+        apart, child_query, count = by_key, None, 0
+        for group in groups:
+            with at_home(group[0]):
+                query = load._query if load._query is not None else _related_model(load).select()
+                there = None if _is_spread(query) else query._database
+                apart = apart or there is not database
+                if not apart:
+                    children, child_query = load._run(group, parent_query, depth, database)
+                    continue
+                by_keys = load.clone()
+                by_keys._strategy = PREFETCH_TYPE.MATERIALIZE
+                pieces = _pieces(group, query.model, there)
+                count += len(pieces)
+                _refuse_limit(query, count)
                 for piece in pieces:
-                    some, child_query = load._run(piece, parent_query, depth, there)
+                    # None: the query finds its shards by the keys that are in it.
+                    some, child_query = by_keys._run(piece, parent_query, depth, there)
                     children += some
-            else:
-                children, child_query = load._run(parents, parent_query, depth, database)
         if load._children:
-            _load(children, child_query, load._children, there, depth + 1, apart)
+            _load(children, child_query, load._children, database, depth + 1, apart)
+
+
+def _related_model(load: Any) -> Any:
+    return load._field.model if load._is_backref else load._field.rel_model
+
+
+def _is_spread(query: Any) -> bool:
+    """Whether it is for the query's own clauses to say which of several databases it runs on."""
+    home = getattr(query.model._meta, "home", None)
+    if home is None or (home.rule is None and not home.reference) or home.database is not None:
+        return False
+    return not query._is_decided() and scope.place(query._around(), home) is None
 
 
 def prefetch(query: Any, *subqueries: Any, prefetch_type: int = PREFETCH_TYPE.WHERE) -> Any:
     """Do what ``peewee.prefetch`` does, each query on the database of the rows that it belongs to."""
     if not subqueries:
         return query
-    here = query._database
+    is_spread = _is_spread(query)
+    here = None if is_spread else query._database
     around = query._around()
     queries: list[Any] = []
     databases = [here]
@@ -78,12 +97,17 @@ def prefetch(query: Any, *subqueries: Any, prefetch_type: int = PREFETCH_TYPE.WH
             # Built here and not by the caller, whose scope of the moment says nothing about these rows.
             subquery._scope = None
         if hasattr(subquery, "_is_decided") and not subquery._is_decided():
-            subquery = _following(subquery, query.model._meta, here, around)
+            if is_spread:
+                subquery = subquery.clone()
+                subquery._scope = around
+            else:
+                subquery = _following(subquery, query.model._meta, here, around)
         queries.append((subquery, target) if target is not None else subquery)
-        databases.append(subquery._database)
+        spreads = hasattr(subquery, "_is_decided") and _is_spread(subquery)
+        databases.append(None if spreads else subquery._database)
     # This checks the arguments too, so both ways complain alike.
     related = stock.prefetch_add_subquery(query, tuple(queries), prefetch_type)
-    if all(database is here for database in databases):
+    if here is not None and all(database is here for database in databases):
         return peewee.prefetch(query, *queries, prefetch_type=prefetch_type)
     plain = [query, *(item[0] if isinstance(item, tuple) else item for item in queries)]
     return _prefetch_apart(plain, related, databases)
@@ -107,19 +131,34 @@ def _prefetch_apart(queries: list[Any], related: list[PrefetchQuery], databases:
         # Peewee's flag is seen from the parent's side: the foreign key is on the parent.
         key_on_parent = relation.is_backref
         found: list[Any] = []
-        pieces = _pieces(parents, databases[index], len(relation.fields))
-        _refuse_limit(queries[index], len(pieces))
-        for piece in pieces:
-            wanted = _wanted(queries[index].model, relation.fields, key_on_parent, piece)
-            if wanted is not None:
-                found.extend(queries[index].where(wanted))
-        if len(pieces) > 1 and len(relation.fields) > 1:
-            # One row may belong to parents of several pieces, by one foreign key each.
-            found = list({_identity(child): child for child in found}.values())
-        for field in relation.fields:
-            stock._bucket(_plain(field), not key_on_parent, found, parents)
+        query, database, count = queries[index], databases[index], 0
+        # Rows that live beside each other are looked for shard by shard.
+        beside = database is None and any(map(_is_link, relation.fields))
+        for group in by_home(parents) if beside else [parents]:
+            with at_home(group[0]) if beside else contextlib.nullcontext():
+                mine = query.beside() if beside else query
+                some: list[Any] = []
+                pieces = _pieces(group, query.model, database, len(relation.fields))
+                count += len(pieces)
+                _refuse_limit(query, count)
+                for piece in pieces:
+                    wanted = _wanted(query.model, relation.fields, key_on_parent, piece)
+                    if wanted is not None:
+                        some.extend(mine.where(wanted))
+            if len(pieces) > 1 and len(relation.fields) > 1:
+                # One row may belong to parents of several pieces, by one foreign key each.
+                some = list({_identity(child): child for child in some}.values())
+            for field in relation.fields:
+                stock._bucket(_plain(field), not key_on_parent, some, group)
+            found += some
         rows.append(found)
     return rows[0]
+
+
+def _is_link(field: Any) -> bool:
+    """Whether a foreign key says beside which row of a sharded model a row lives."""
+    home = getattr(_plain(field).model._meta, "home", None)
+    return home is not None and home.rule is not None and _plain(field) is home.link
 
 
 def _identity(row: Any) -> Any:
@@ -157,9 +196,15 @@ def _plain(field: Any) -> Any:
     return field.field if isinstance(field, peewee.FieldAlias) else field
 
 
-def _pieces(parents: list[Any], database: Any, fields: int = 1) -> list[list[Any]]:
+def _pieces(parents: list[Any], model: Any, database: Any, fields: int = 1) -> list[list[Any]]:
+    """Cut rows into lists whose keys one statement takes, on a database or on any of the model's."""
+    if database is not None:
+        most = drivers.traits_of(database).max_params
+    else:
+        home = model._meta.home
+        most = min(drivers.traits_of(routing.live(home, name)).max_params for name in home.names)
     # Half of the limit is left for the parameters of the query itself.
-    size = max(1, drivers.traits_of(database).max_params // 2 // fields)
+    size = max(1, most // 2 // fields)
     return [parents[start : start + size] for start in range(0, len(parents), size)]
 
 

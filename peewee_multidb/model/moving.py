@@ -7,7 +7,7 @@ from typing import Any
 from .. import routing, scope
 from ..errors import ConfigurationError
 from ..home import Home
-from .rows import RowHome, at_home
+from .rows import at_home, entry_of
 
 __all__ = ["copy_to", "move_to"]
 
@@ -36,7 +36,7 @@ def _insert_copy(row: Any, values: dict[str, Any], name: str) -> Any:
     copy = type(row)(__no_default__=True)
     copy.__data__ = values
     copy._dirty = set(copy.__data__)
-    copy._home = scope.Scope(RowHome(target, home), None)
+    copy._home = scope.Scope(entry_of(target, home), None)
     copy.save(force_insert=True)
     return copy
 

@@ -6,6 +6,7 @@ object directly. ``_database`` is the seam: every path in Peewee that runs or co
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import peewee
@@ -16,8 +17,8 @@ from ..home import Home
 from ..scope import Scope, Target
 from ..shards import pruning
 from ..shards.jobs import Options
-from . import dialect, loading, scatter
-from .aio import run
+from . import dialect, fencing, loading, scatter
+from .aio import run, some_database
 from .handle import ModelDatabase
 from .reading import read
 from .rows import HomedModelCursor, HomedObjectCursor, home_node
@@ -63,6 +64,8 @@ class RoutedQuery(Mixin):  # type: ignore[misc]
     _cte_list: Any = None
     #: Whether execute() was given another Database object than the query would have run on.
     _sent_elsewhere = False
+    #: The state of the shard map that the query is running by, where rows may move.
+    _map_state: Any = None
     _guarded = True
     _joins: Any = None
     _is_default = False
@@ -87,9 +90,6 @@ class RoutedQuery(Mixin):  # type: ignore[misc]
             return None
         return self._placed()
 
-    def _placed(self) -> Any:
-        return routing.live(self.model._meta.home, self._decide())
-
     @_database.setter
     def _database(self, database: Any) -> None:
         # Peewee assigns twice while it constructs a query, first None and then the model's database.
@@ -99,6 +99,9 @@ class RoutedQuery(Mixin):  # type: ignore[misc]
         else:
             self._bound = None
             self._capture()
+
+    def _placed(self) -> Any:
+        return routing.live(self.model._meta.home, self._decide())
 
     def _capture(self) -> None:
         around = scope.current()
@@ -225,20 +228,26 @@ class RoutedQuery(Mixin):  # type: ignore[misc]
             WrongShard: a write, and its key belongs to another shard than the given database.
         """
         if database is None:
-            home = self.model._meta.home
-            if home.rule is not None and self._bound is None:
-                targets = self._decide_many()
-                if len(targets) != 1:
-                    return self._execute_many(targets)
-                database = routing.live(home, targets[0])
-            else:
-                database = self._database
-            if database is None:
-                raise peewee.InterfaceError('Query must be bound to a database in order to call "execute".')
-        elif not isinstance(database, scatter.Shards):
+            stored = self.model._meta.home.stored
+            return self._run() if stored is None else fencing.run(self, stored, self._run)
+        if not isinstance(database, scatter.Shards):
             if self.model._meta.home.names is not None:
                 self._admit(database)
             self._sent_elsewhere = not self._is_for(database)
+        return self._execute(database)
+
+    def _run(self) -> Any:
+        """Run the query where it belongs."""
+        home = self.model._meta.home
+        if (home.rule is not None or home.reference) and self._bound is None:
+            targets = self._decide_many()
+            if len(targets) != 1:
+                return self._execute_many(targets)
+            database = routing.live(home, targets[0])
+        else:
+            database = self._database
+        if database is None:
+            raise peewee.InterfaceError('Query must be bound to a database in order to call "execute".')
         return self._execute(database)
 
     def _is_for(self, database: Any) -> bool:
@@ -269,10 +278,15 @@ class RoutedQuery(Mixin):  # type: ignore[misc]
         if database is None and self._bound is _UNBOUND:
             raise peewee.InterfaceError('Query must be bound to a database in order to call "aexecute".')
         try:
-            here = database if database is not None else self._database
+            here = database if database is not None else self._some_database()
         except NoDatabaseSelected as error:
             raise NoDatabaseSelected(f"aexecute(): {error}") from None
         return await run(self.model, here, self.execute, database)
+
+    def _some_database(self) -> Any:
+        if self._told() is None:
+            return some_database(self.model._meta.home, self._around())
+        return self._database
 
     def _around(self) -> Scope | None:
         return self._scope if self._scope is not None else scope.current()
@@ -314,7 +328,7 @@ def _is_engines(node: Any) -> bool:
 
 def _applies(around: Scope, home: Home) -> bool:
     try:
-        return scope.place(around, home) is not None
+        return scope.place(around, home) is not None or scope.is_everywhere(around, home)
     except MultiDBError:
         # Kept, so that running it without using() says why it may not.
         return True
@@ -387,19 +401,34 @@ class RoutedRead(RoutedQuery):
         """Return the number of rows, counted where the query runs."""
         if database is not None:
             return self.clone().bind(database).count(None, clear_limit)
-        count, here = super().count, self._database
-        if isinstance(here, scatter.Shards):
-            return scatter.count(self, here, clear_limit)
-        return read(self, here, lambda server: count(server, clear_limit))
+        count = super().count
+
+        def ask(here: Any) -> Any:
+            if isinstance(here, scatter.Shards):
+                return scatter.count(self, here, clear_limit)
+            return read(self, here, lambda server: count(server, clear_limit))
+
+        return self._ask(ask)
+
+    def _ask(self, question: Callable[[Any], Any]) -> Any:
+        """Ask something where the query runs."""
+        stored = self.model._meta.home.stored
+        if stored is None:
+            return question(self._database)
+        return fencing.run(self, stored, lambda: question(self._database))
 
     def exists(self, database: Any = None) -> Any:
         """Return whether there is a row, asked where the query runs."""
         if database is not None:
             return self.clone().bind(database).exists()
-        exists, here = super().exists, self._database
-        if isinstance(here, scatter.Shards):
-            return scatter.exists(self, here)
-        return read(self, here, exists)
+        exists = super().exists
+
+        def ask(here: Any) -> Any:
+            if isinstance(here, scatter.Shards):
+                return scatter.exists(self, here)
+            return read(self, here, exists)
+
+        return self._ask(ask)
 
     def iterator(self, database: Any = None) -> Any:
         """Return an iterator over the rows that keeps none of them.
@@ -408,9 +437,12 @@ class RoutedRead(RoutedQuery):
         has them.
         """
         here = self._database if database is None else database
-        if isinstance(here, scatter.Shards) and not self._load_tree:
+        if not isinstance(here, scatter.Shards) or self._load_tree:
+            return super().iterator(database)
+        stored = self.model._meta.home.stored
+        if stored is None:
             return scatter.stream(self, here)
-        return super().iterator(database)
+        return fencing.stream(self, stored, scatter.stream)
 
     def prefetch(self, *subqueries: Any, **kwargs: Any) -> Any:
         """Load related rows with one query for each relation, also from other databases.

@@ -16,6 +16,7 @@ from ..drivers import connections
 from ..errors import ReadOnlyDatabase
 from ..home import Home
 from ..replicas import readers_of
+from .fencing import guarded
 
 __all__ = ["primary_only", "read", "reading_role", "refuse_locking"]
 
@@ -38,7 +39,10 @@ def read(query: Any, database: Any, action: Callable[[Any], R]) -> R:
     """
     if query._for_update and reading_role(query)[0] == "replica":
         raise refuse_locking(query.model._meta.home, LOCKING)
-    registry = query.model._meta.home.registry
+    home: Home = query.model._meta.home
+    if home.stored is not None:
+        action = guarded(query, database, home.stored, action)
+    registry = home.registry
     entry: Any = registry.entry_by_id.get(id(database))
     if entry is None or not entry.replicas or database is not entry.database:
         return action(database)

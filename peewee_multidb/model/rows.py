@@ -15,6 +15,7 @@ from .. import routing, scope
 from ..errors import CrossDatabaseQuery
 from ..home import Home
 from ..scope import Scope, Target
+from ..shards import pruning
 from .stock import Mixin, stock
 
 __all__ = [
@@ -22,9 +23,12 @@ __all__ = [
     "HomedObjectCursor",
     "RowHome",
     "at_home",
+    "at_node",
     "by_home",
+    "entry_of",
     "home_node",
     "refuse_strangers",
+    "rehome",
     "routed_accessor",
     "row_home",
     "strangers_home",
@@ -34,7 +38,7 @@ __all__ = [
 class RowHome:
     """The scope entry of a row: its own model goes to its database, and so does what lives beside it."""
 
-    __slots__ = ("home", "target")
+    __slots__ = ("epoch", "home", "target")
 
     role: str | None = None
     renames: Mapping[str, str] = {}
@@ -47,9 +51,14 @@ class RowHome:
     def __init__(self, target: Target, home: Home) -> None:
         self.target = target
         self.home = home
+        #: Of its shard, when the row was there; None where rows do not move.
+        self.epoch: int | None = None
 
     def place(self, home: Home) -> Target | None:
         """Return the row's database for a model that lives beside the row's own."""
+        if home is not self.home and home.rule is not None and home.database is None:
+            # Its own key says where a row of it is; or a row of the two is beside the other by its link.
+            return self.target if _is_linked(home, self.home) or _is_linked(self.home, home) else None
         if home is self.home or (not home.pinned and home.shares(self.home)):
             return self.target
         if isinstance(self.target, str) and home.lists(self.target):
@@ -76,6 +85,10 @@ class RowHome:
         return _unpickled, (self.target if isinstance(self.target, str) else None, self.home.model)
 
 
+def _is_linked(child: Home, parent: Home) -> bool:
+    return child.parent is parent and child.link is not None
+
+
 def _unpickled(target: str | None, model: Any) -> RowHome | None:
     return None if target is None else RowHome(target, model._meta.home)
 
@@ -93,7 +106,32 @@ def home_node(meta: Any, database: Any, around: Scope | None) -> Scope:
     around = scope.placing(around)
     if around is None and target == home.name:
         return meta.settled  # type: ignore[no-any-return]
-    return Scope(RowHome(target, home), around)
+    return Scope(entry_of(target, home), around)
+
+
+def entry_of(target: Target, home: Home) -> RowHome:
+    """Return the entry of a row that is somewhere now."""
+    entry = RowHome(target, home)
+    if home.stored is not None and isinstance(target, str):
+        entry.epoch = home.stored.current().epochs.get(target)
+    return entry
+
+
+def rehome(row: Any) -> None:
+    """Let a row that was loaded follow its unit, if that has moved to another shard since."""
+    home: Home = row._meta.home
+    node, stored = row._home, home.stored
+    if stored is None or node is None or home.rule is None:
+        return
+    entry, state = row_home(node), stored.current()
+    if entry.target not in state.names or entry.epoch == state.epochs.get(entry.target):
+        return
+    names = home.shard_key
+    if not names or any(name in row._dirty or name not in row.__data__ for name in names):
+        return
+    key = tuple(row.__data__[name] for name in names)
+    name = home.rule.shard_of(pruning.key_value(home, key if len(key) > 1 else key[0]))
+    row._home = Scope(entry_of(name, home), node.parent)
 
 
 def inside(node: Scope, home: Home) -> Scope:
@@ -110,12 +148,21 @@ def inside(node: Scope, home: Home) -> Scope:
 @contextmanager
 def at_home(instance: Any) -> Iterator[None]:
     """Do something in the scope of the row's own database; a row that has none yet is in the current one."""
-    node = getattr(instance, "_home", None)
-    if node is None:
+    home = instance._meta.home
+    if home.stored is not None:
+        rehome(instance)
+    with at_node(getattr(instance, "_home", None), home):
+        yield
+
+
+@contextmanager
+def at_node(node: Scope | None, home: Home) -> Iterator[None]:
+    """Do something in the scope of a row's node; for None, or a row of a reference model, in the current one."""
+    if node is None or home.reference:
         yield
         return
     outside = scope.current()
-    scope.switch(inside(node, instance._meta.home))
+    scope.switch(inside(node, home))
     try:
         yield
     finally:
@@ -153,6 +200,8 @@ def refuse_strangers(row: Any, target: Any) -> None:
     """
     meta = row._meta
     for field in meta.refs:
+        if not _binds(meta.home, field):
+            continue
         other = row.__rel__.get(field.name)
         stranger = strangers_home(meta.home, target, other)
         if stranger is None:
@@ -164,6 +213,13 @@ def refuse_strangers(row: Any, target: Any) -> None:
             f"saved to {here}, where the same key may be another row. Load it from {here}, or copy_to() it "
             f"there, or assign the key alone ({field.object_id_name}=...) if that is what you mean."
         )
+
+
+def _binds(home: Home, field: Any) -> bool:
+    """Whether what a foreign key refers to is in the database of the row that has it, if both live alike."""
+    if home.rule is None:
+        return True
+    return field is home.link or any(field is one for one in home.key_fields)
 
 
 def row_home(node: Scope) -> RowHome:

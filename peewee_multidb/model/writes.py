@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import peewee
@@ -10,7 +11,8 @@ from .. import routing, scope, statements, transactions
 from ..drivers import connections, failures
 from ..errors import MultiDBError, ReadOnlyDatabase
 from ..home import Home
-from . import dialect
+from ..scope import Target
+from . import dialect, fencing, sharded_writes
 from .queries import RoutedQuery
 from .reading import read
 from .stock import stock
@@ -37,7 +39,7 @@ class RoutedWrite(RoutedQuery):
         _check_write(self, database)
         self._ran_on = database
         try:
-            return self._write(database)
+            return _fenced(self, database, self._write)
         except Exception as error:
             if not failures.is_read_only(error):
                 raise
@@ -45,6 +47,9 @@ class RoutedWrite(RoutedQuery):
 
     def _write(self, database: Any) -> Any:
         return super()._execute(database)
+
+    def _execute_many(self, targets: tuple[Target, ...]) -> Any:
+        return sharded_writes.change_each(self, sharded_writes.each_database(self, targets, _check_write))
 
 
 class RoutedUpdate(RoutedWrite, stock.ModelUpdate):  # type: ignore[misc]
@@ -63,6 +68,19 @@ class RoutedInsert(RoutedWrite, stock.ModelInsert):  # type: ignore[misc]
         copy = RoutedInsert.__new__(RoutedInsert)
         copy.__dict__ = {**self.__dict__, "_insert": rows}
         return copy
+
+    def _run(self) -> Any:
+        home: Home = self.model._meta.home
+        if self._bound is None and home.rule is not None and home.database is None:
+            kind = self._query_type
+            if kind != peewee.Insert.SIMPLE and scope.place(self._around(), home) is None:
+                if kind == peewee.Insert.QUERY:
+                    return sharded_writes.insert_selected(self, _check_write)
+                return sharded_writes.insert_rows(self, _check_write)
+        return super()._run()
+
+    def _execute_many(self, targets: tuple[Target, ...]) -> Any:
+        return sharded_writes.insert_copies(self, sharded_writes.each_database(self, targets, _check_write))
 
     def __sql__(self, ctx: Any) -> Any:
         if ctx._sql:
@@ -126,7 +144,9 @@ class RoutedRaw(RoutedQuery, stock.ModelRaw):  # type: ignore[misc]
             _check_write(self, database)
         if self._ran_on is not database:
             self._ran_on, self._cursor_wrapper = database, None
-        if not reads or self._cursor_wrapper is not None:
+        if not reads:
+            return _fenced(self, database, super()._execute)
+        if self._cursor_wrapper is not None:
             return super()._execute(database)
         # As Peewee's, on the server that the read belongs to.
         cursor = read(self, database, self._send)
@@ -154,6 +174,12 @@ def _demoted(home: Home, database: Any, verb: str, error: Exception) -> ReadOnly
         "the url at the new primary, or list in it all servers that may become one: "
         "postgresql://db1,db2/name."
     )
+
+
+def _fenced(query: Any, database: Any, action: Callable[[Any], Any]) -> Any:
+    """Write where rows may move, if they do not just then."""
+    stored = query.model._meta.home.stored
+    return action(database) if stored is None else fencing.write(query, database, stored, action)
 
 
 def _nothing_around() -> bool:

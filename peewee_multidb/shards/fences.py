@@ -109,12 +109,16 @@ def lock_exclusively(database: Any, map_name: str) -> Iterator[Fence]:
     if engine == "mysql":
         database.execute_sql(f"SET SESSION innodb_lock_wait_timeout = {LOCK_SECONDS}")
     begin = ("IMMEDIATE",) if engine == "sqlite" else ()
-    with database.atomic(*begin):
-        if engine == "postgresql":
-            database.execute_sql(f"SET LOCAL lock_timeout = '{LOCK_SECONDS}s'")
-            # Of the table first: its queue is fair, and a row's is not. Writers lock it in ROW SHARE mode.
-            database.execute_sql(f"LOCK TABLE {TABLE} IN EXCLUSIVE MODE")
-        yield _required(database, map_name, "" if engine == "sqlite" else "FOR UPDATE")
+    try:
+        with database.atomic(*begin):
+            if engine == "postgresql":
+                database.execute_sql(f"SET LOCAL lock_timeout = '{LOCK_SECONDS}s'")
+                # Of the table first: its queue is fair, a row's is not. Writers lock it in ROW SHARE mode.
+                database.execute_sql(f"LOCK TABLE {TABLE} IN EXCLUSIVE MODE")
+            yield _required(database, map_name, "" if engine == "sqlite" else "FOR UPDATE")
+    finally:
+        if engine == "mysql":
+            database.execute_sql("SET SESSION innodb_lock_wait_timeout = DEFAULT")
 
 
 def close(database: Any, map_name: str, units: list[int], *, switching: bool, epoch: int) -> None:

@@ -54,7 +54,7 @@ class HashShards(Rule):
             return
         checked = checked_names(names, "HashShards")
         if buckets < len(checked):
-            raise ConfigurationError(f"HashShards: {buckets} bucket(s) are too few for {len(checked)} shards.")
+            raise ConfigurationError(f"HashShards: {buckets} buckets are too few for {len(checked)} shards.")
         owners = spread(checked, buckets) if map is None else tuple(map)
         if len(owners) != buckets:
             raise ConfigurationError(f"HashShards: the map has {len(owners)} bucket(s), not {buckets}.")
@@ -72,6 +72,8 @@ class HashShards(Rule):
             InvalidShardKey: a value of its type cannot be a key.
         """
         return int.from_bytes(blake2b(encoded(key), digest_size=8).digest(), "big") % self.buckets
+
+    unit_of = bucket_of
 
     def shard_of(self, key: Any) -> str:
         """Return the shard that has the bucket of a key.

@@ -43,13 +43,13 @@ def encoded(key: Any) -> bytes:
     if kind is int:
         return b"i%d" % key
     if kind is str:
-        return b"s" + key.encode("utf-8", "surrogatepass")
+        return b"s" + bytes(key.encode("utf-8", "surrogatepass"))
     if isinstance(key, bool):
         raise InvalidShardKey(f"{key!r} is not a shard key: a bool says too little; use an int.")
     if isinstance(key, int):
         return b"i%d" % int(key)
     if isinstance(key, str):
-        return b"s" + str.encode(key, "utf-8", "surrogatepass")
+        return b"s" + bytes(str.encode(key, "utf-8", "surrogatepass"))
     if isinstance(key, (bytes, bytearray, memoryview)):
         return b"b" + bytes(key)
     if isinstance(key, uuid.UUID):

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import peewee
 from peewee import OP
+
+from .stock import stock
 
 __all__ = [
     "column_of",
@@ -21,26 +22,27 @@ __all__ = [
 
 #: Functions of one row. Any other may be an aggregate.
 SCALAR = frozenset(
-    "abs ceil ceiling floor round mod power sqrt sign lower upper length char_length substr substring trim "
-    "ltrim rtrim replace coalesce ifnull nullif concat greatest least date_part date_trunc extract strftime "
-    "date time datetime year month day cast instr left right reverse".split()
+    {"abs", "ceil", "ceiling", "floor", "round", "mod", "power", "sqrt", "sign", "lower", "upper", "length"}
+    | {"char_length", "substr", "substring", "trim", "ltrim", "rtrim", "replace", "coalesce", "ifnull"}
+    | {"nullif", "concat", "greatest", "least", "date_part", "date_trunc", "extract", "strftime", "date"}
+    | {"time", "datetime", "year", "month", "day", "cast", "instr", "left", "right", "reverse"}
 )
 
-_LEAVES = (peewee.Field, peewee.Column, peewee.Table, peewee.SQL, peewee.Entity, peewee.Model)
+_LEAVES = (stock.Field, stock.Column, stock.Table, stock.SQL, stock.Entity, stock.Model)
 
 
 def model_of(node: Any) -> Any:
     """Return the model of a model, an alias of one or its table; None for anything else."""
     if isinstance(node, type):
-        return node if issubclass(node, peewee.Model) else None
-    if isinstance(node, peewee.ModelAlias):
+        return node if issubclass(node, stock.Model) else None
+    if isinstance(node, stock.ModelAlias):
         return node.model
-    return getattr(node, "_model", None) if isinstance(node, peewee.Table) else None
+    return getattr(node, "_model", None) if isinstance(node, stock.Table) else None
 
 
 def label(node: Any) -> str:
     """Return how messages name an item of a FROM clause."""
-    if isinstance(node, peewee.Join):
+    if isinstance(node, stock.Join):
         return f"{label(node.lhs)} and {label(node.rhs)}"
     model = model_of(node)
     return model.__name__ if model is not None else "a subquery"
@@ -48,7 +50,7 @@ def label(node: Any) -> str:
 
 def conjuncts(node: Any) -> Iterator[Any]:
     """Return the parts of a condition that must all hold."""
-    if isinstance(node, peewee.Expression) and node.op == OP.AND:
+    if isinstance(node, stock.Expression) and node.op == OP.AND:
         yield from conjuncts(node.lhs)
         yield from conjuncts(node.rhs)
     else:
@@ -59,7 +61,7 @@ def queries(node: Any) -> Iterator[Any]:
     """Return the queries inside of something that is compiled, the outermost ones."""
     if node is None or isinstance(node, (str, bytes, int, float, type)):
         return
-    if isinstance(node, (peewee.SelectQuery, peewee._WriteQuery)):
+    if isinstance(node, (stock.SelectQuery, stock._WriteQuery)):
         yield node
     elif isinstance(node, (list, tuple, set, frozenset)):
         for one in node:
@@ -67,7 +69,7 @@ def queries(node: Any) -> Iterator[Any]:
     elif isinstance(node, dict):
         for one in node.values():
             yield from queries(one)
-    elif isinstance(node, peewee.Node) and not isinstance(node, (*_LEAVES, peewee.ModelAlias, peewee.CTE)):
+    elif isinstance(node, stock.Node) and not isinstance(node, (*_LEAVES, stock.ModelAlias, stock.CTE)):
         for one in vars(node).values():
             yield from queries(one)
 
@@ -79,19 +81,19 @@ def membership(node: Any) -> tuple[Any, Any, bool]:
         The query, what must be in it, if anything, and whether there must be such a row: not for NOT IN.
         Nothing for other conditions.
     """
-    if isinstance(node, peewee.Expression) and node.op in (OP.IN, OP.NOT_IN):
-        if isinstance(node.rhs, peewee.SelectQuery):
+    if isinstance(node, stock.Expression) and node.op in (OP.IN, OP.NOT_IN):
+        if isinstance(node.rhs, stock.SelectQuery):
             return node.rhs, node.lhs, bool(node.op == OP.IN)
-    elif isinstance(node, peewee.Function) and (node.name or "").lower() == "exists":
-        if len(node.arguments) == 1 and isinstance(node.arguments[0], peewee.SelectQuery):
-            return node.arguments[0], None, True
+    elif isinstance(node, stock.Function) and (node.name or "").lower() == "exists":
+        inner = node.arguments[0] if len(node.arguments) == 1 else None
+        return (inner, None, True) if isinstance(inner, stock.SelectQuery) else (None, None, False)
     return None, None, False
 
 
 def single_column(query: Any) -> Any:
     """Return what a query of one column selects, without its alias; None for more columns."""
-    columns = getattr(query, "_returning", None) or ()
-    if isinstance(query, peewee.CompoundSelectQuery) or len(columns) != 1:
+    columns: Any = getattr(query, "_returning", None) or ()
+    if isinstance(query, stock.CompoundSelectQuery) or len(columns) != 1:
         return None
     return _bare(columns[0])
 
@@ -104,14 +106,14 @@ def column_of(query: Any, columns: Any, name: Any) -> Any:
         columns: the names that a CTE gives to its columns, if it does.
         name: a column's name, or the Field that it has in the query.
     """
-    if isinstance(query, peewee.CompoundSelectQuery):
+    if isinstance(query, stock.CompoundSelectQuery):
         return None
     wanted = name if isinstance(name, str) else name.column_name
     if columns:
         names = [getattr(one, "_path", (one,))[-1] for one in columns]
         return query._returning[names.index(wanted)] if wanted in names else None
     for one in query._returning or ():
-        if isinstance(one, peewee.Alias):
+        if isinstance(one, stock.Alias):
             if one._alias == wanted:
                 return _bare(one)
         elif getattr(one, "column_name", None) == wanted or getattr(one, "name", None) == wanted:
@@ -120,7 +122,7 @@ def column_of(query: Any, columns: Any, name: Any) -> Any:
 
 
 def _bare(node: Any) -> Any:
-    while isinstance(node, peewee.Alias):
+    while isinstance(node, stock.Alias):
         node = node.node
     return node
 
@@ -133,11 +135,11 @@ def indivisible(query: Any, anchors: Callable[[Any], Any], rows: bool = False) -
         anchors: returns something true for a field that decides the shard of its row.
         rows: whether only the rows count, and not how often there is each.
     """
-    if isinstance(query, peewee.CompoundSelectQuery):
+    if isinstance(query, stock.CompoundSelectQuery):
         if query.op != "UNION ALL" or query._limit is not None or query._offset is not None:
             return f"{query.op} in a subquery"
         return indivisible(query.lhs, anchors, rows) or indivisible(query.rhs, anchors, rows)
-    if isinstance(query, peewee._WriteQuery):
+    if isinstance(query, stock._WriteQuery):
         return None
     if query._limit is not None or query._offset is not None:
         return "LIMIT or OFFSET in a subquery"
@@ -155,18 +157,18 @@ def indivisible(query: Any, anchors: Callable[[Any], Any], rows: bool = False) -
 
 
 def _windows(node: Any) -> bool:
-    return isinstance(node, peewee.NodeList) or (
-        isinstance(node, peewee.Expression) and (_windows(node.lhs) or _windows(node.rhs))
+    return isinstance(node, stock.NodeList) or (
+        isinstance(node, stock.Expression) and (_windows(node.lhs) or _windows(node.rhs))
     )
 
 
 def _is_scalar(node: Any) -> bool:
-    if isinstance(node, (peewee.Alias, peewee.Cast)):
+    if isinstance(node, (stock.Alias, stock.Cast)):
         return _is_scalar(node.node)
-    if isinstance(node, peewee.Expression):
+    if isinstance(node, stock.Expression):
         return _is_scalar(node.lhs) and _is_scalar(node.rhs)
-    if isinstance(node, peewee.Function):
+    if isinstance(node, stock.Function):
         return (node.name or "").lower() in SCALAR and all(map(_is_scalar, node.arguments))
-    if isinstance(node, peewee.Node):
-        return isinstance(node, (peewee.Field, peewee.Column, peewee.Value, peewee.SelectQuery))
+    if isinstance(node, stock.Node):
+        return isinstance(node, (stock.Field, stock.Column, stock.Value, stock.SelectQuery))
     return True

@@ -12,10 +12,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
-import peewee
 from peewee import OP
 
 from ..errors import InvalidShardKey
+from .stock import stock
 from .values import is_value, python_value
 
 __all__ = ["ANYTHING", "Allowed", "Alternatives", "Reader", "both", "either"]
@@ -161,10 +161,10 @@ class Reader:
             node: the condition.
             holds: False for its negation.
         """
-        if isinstance(node, peewee.Negated):
+        if isinstance(node, stock.Negated):
             return self.read(node.node, not holds)
-        if not isinstance(node, peewee.Expression):
-            if isinstance(node, peewee.Node) and not isinstance(node, peewee.Value):
+        if not isinstance(node, stock.Expression):
+            if isinstance(node, stock.Node) and not isinstance(node, stock.Value):
                 self.is_plain = False
             return ANYTHING
         op = node.op
@@ -200,9 +200,10 @@ class Reader:
         return ANYTHING
 
     def _slot(self, node: Any) -> Slot | None:
-        if isinstance(node, (peewee.Field, peewee.Column)):
+        if isinstance(node, (stock.Field, stock.Column)):
             return self._resolve(node)
-        return self._strange(node)
+        self._strange(node)
+        return None
 
     def _strange(self, node: Any) -> None:
         if not is_value(node):
@@ -214,7 +215,7 @@ class Reader:
         return ANYTHING
 
     def _member(self, slot: Slot | None, rows: Any) -> Alternatives:
-        if isinstance(rows, peewee.Value) and rows.multi:
+        if isinstance(rows, stock.Value) and rows.multi:
             rows = rows.values
         if not isinstance(rows, (list, tuple, set, frozenset, range)):
             return self._seen(rows)
@@ -238,7 +239,7 @@ class Reader:
         return [{slot.slot: Allowed(tuple(found))}] if found else []
 
     def _between(self, slot: Slot | None, bounds: Any, holds: bool) -> Alternatives:
-        nodes = getattr(bounds, "nodes", ())
+        nodes: Any = getattr(bounds, "nodes", ())
         if len(nodes) != 3 or not (is_value(nodes[0]) and is_value(nodes[2])):
             self.is_plain = False
             return ANYTHING

@@ -12,7 +12,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import peewee
 from peewee import OP
 
 from ..errors import (
@@ -27,6 +26,7 @@ from . import pieces
 from .inserted import field_name, shards_of_rows
 from .predicates import ANYTHING, Alternatives, Box
 from .sources import Block, Source, Statement
+from .stock import stock
 from .values import is_value, key_of, python_value, shard_of_row
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ __all__ = [
     "refuse_moving",
     "refuse_wrong_shard",
     "shards_for",
+    "without_key",
 ]
 
 Shards = set[str] | None
@@ -110,7 +111,10 @@ def footprint(home: Home, query: Any) -> Footprint:
         InvalidShardKey: an INSERT has a row that no shard takes.
     """
     rule: Any = home.rule
-    if isinstance(query, peewee.Insert):
+    if rule is not None:
+        # The first to ask for them hears of a key that cannot be one, whatever the query.
+        _ = home.key_fields
+    if isinstance(query, stock.Insert):
         return _ordered(home, shards_of_rows(home, query))
     if query is None or not hasattr(query, "_where"):
         return Footprint(rule.names if rule is not None else (), False)
@@ -123,7 +127,7 @@ def footprint(home: Home, query: Any) -> Footprint:
 
 def _is_alone(query: Any) -> bool:
     """Whether a SELECT is of one model and of nothing else."""
-    if not isinstance(query, peewee.Select) or query._cte_list or query._windows:
+    if not isinstance(query, stock.Select) or query._cte_list or query._windows:
         return False
     items = query._from_list
     if len(items) != 1 or items[0] is not query.model or not isinstance(items[0], type):
@@ -136,7 +140,7 @@ def _is_alone(query: Any) -> bool:
 
 def _by_one_equality(home: Home, where: Any) -> str | None:
     """Return the shard of ``key == value``, the commonest condition of all."""
-    if type(where) is not peewee.Expression or where.op != OP.EQ:
+    if type(where) is not stock.Expression or where.op != OP.EQ:
         return None
     fields = home.key_fields
     value = where.rhs
@@ -169,9 +173,7 @@ def _examined(home: Home, statement: Statement) -> Footprint:
         is_firm = is_firm and root.is_firm
         first = first or next(iter(found), None)
         shards = _joined(list(found.values()))
-        if shards is not None and len(found) > 1 and len(shards) > 1:
-            apart = f"a join of {_names(found)}"
-        elif shards is None and len(found) > 1:
+        if (shards is not None and len(found) > 1 and len(shards) > 1) or (shards is None and len(found) > 1):
             apart = f"a join of {_names(found)}"
         total = _united(total, shards)
     for block in statement.inside:
@@ -224,11 +226,11 @@ def _shards_of(block: Block) -> dict[Source, Shards]:
     if block.members:
         return _of_members(block)
     sources = [*block.sources, *(source for inner in block.derived for source in inner.sources)]
-    found = _admitted({source.group for source in sources}, block.alternatives)
+    found = _admitted(dict.fromkeys(source.group for source in sources), block.alternatives)
     for optional, alternatives in block.partial:
         inside = {source.group for source in optional}
         inside -= {source.group for source in sources if not any(source is one for one in optional)}
-        for group, shards in _admitted(inside, alternatives).items():
+        for group, shards in _admitted(dict.fromkeys(inside), alternatives).items():
             found[group] = _common(found.get(group), shards)
     for inner in block.derived:
         for group, shards in _shards_of(inner).items():
@@ -248,9 +250,9 @@ def _of_members(block: Block) -> dict[Source, Shards]:
     return found
 
 
-def _admitted(groups: set[Source], alternatives: Alternatives) -> dict[Source, Shards]:
+def _admitted(groups: dict[Source, Shards], alternatives: Alternatives) -> dict[Source, Shards]:
     if alternatives == ANYTHING:
-        return dict.fromkeys(groups)
+        return groups
     found: dict[Source, Shards] = {group: set() for group in groups}
     for box in alternatives:
         mine: dict[Source, Shards] = dict.fromkeys(groups)
@@ -321,13 +323,34 @@ def not_one(home: Home, query: Any, shards: Sequence[str] | None = None) -> Mult
     name = home.model.__name__
     if query is None:
         return MissingShardKey(f"Nothing here says which shard of {name} is meant. {_ways_out(home)}")
-    if not isinstance(query, peewee.SelectQuery):
-        what = "its rows belong to several shards" if shards else f"the {key_label(home)} is not in it"
-        return MissingShardKey(f"A write on {name} was refused: {what}. {_ways_out(home)}")
+    if isinstance(query, stock.RawQuery):
+        return MissingShardKey(
+            f"Raw SQL on {name} is not looked into for its shard. Run it inside `with use_db(name):` or "
+            f'`with use_shard({name}, key):`, or say .using("name of a database").'
+        )
+    if not isinstance(query, stock.SelectQuery):
+        if shards:
+            return MissingShardKey(
+                f"A write on {name} was refused: its rows belong to several shards. {_ways_out(home)}"
+            )
+        every = isinstance(query, (stock.Update, stock.Delete))
+        more = " If every row of every shard is meant, say so with all_shards()." if every else ""
+        return MissingShardKey(without_key(home, "it") + more)
     return ScatterNotSupported(
         f"A read of {name} would need the shards {', '.join(sorted(shards or home.names or ()))}; "
         f"its WHERE clause does not narrow the {key_label(home)} to one. {_ways_out(home)}"
     )
+
+
+def without_key(home: Home, what: str) -> str:
+    """Return the message for a write that has no shard key.
+
+    Args:
+        home: the sharded model.
+        what: the part of the write that has none, such as ``"row 3 of 5"``.
+    """
+    name = home.model.__name__
+    return f"A write on {name} was refused: the {key_label(home)} is not in {what}. {_ways_out(home)}"
 
 
 def joined_apart(home: Home, clause: str) -> ScatterNotSupported:
@@ -355,7 +378,7 @@ def refuse_wrong_shard(home: Home, query: Any, chosen: str, trusted: bool = Fals
     Raises:
         WrongShard: it does.
     """
-    if not isinstance(query, (peewee.Insert, peewee.Update, peewee.Delete)):
+    if not isinstance(query, (stock.Insert, stock.Update, stock.Delete)):
         return
     found = footprint(home, query)
     shards = set(found.shards)
@@ -401,7 +424,7 @@ def _ways_out(home: Home) -> str:
     name = home.model.__name__
     if not home.shard_key and home.link is not None:
         return (
-            f"Give the {home.parent.model.__name__} itself ({name}.{home.link.name} == row), run it inside "
+            f"Give the {home.link.rel_model.__name__} itself ({name}.{home.link.name} == row), run it inside "
             f'`with use_shard({name}, key):`, or say .using("name of a shard").'
         )
     example = home.shard_key[0] if home.shard_key else "key"

@@ -142,7 +142,7 @@ def key_names(key: str | Sequence[str] | None, owner: str) -> tuple[str, ...]:
     """
     if key is None:
         return ()
-    names = (key,) if isinstance(key, str) else tuple(key)
+    names = (key,) if isinstance(key, str) or not isinstance(key, Sequence) else tuple(key)
     if not all(isinstance(name, str) and name for name in names):
         raise ConfigurationError(f"{owner}: key is the name of a field or a tuple of them, not {key!r}.")
     return names

@@ -13,11 +13,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import peewee
 from peewee import JOIN, OP
 
 from . import pieces
 from .predicates import ANYTHING, Alternatives, Reader, Slot, both
+from .stock import stock
 from .values import shard_of_instance
 
 __all__ = ["Block", "Source", "Statement"]
@@ -110,7 +110,7 @@ class Statement:
         self.roots = list(self._members(query))
 
     def _members(self, query: Any) -> Iterator[Block]:
-        if isinstance(query, peewee.CompoundSelectQuery):
+        if isinstance(query, stock.CompoundSelectQuery):
             self._common_tables(query, ())
             yield from self._members(query.lhs)
             yield from self._members(query.rhs)
@@ -124,7 +124,7 @@ class Statement:
         stack = (*around, block)
         self._common_tables(query, stack)
         conditions = []
-        if isinstance(query, peewee._WriteQuery):
+        if isinstance(query, stock._WriteQuery):
             block.is_firm = self._table(query.model, block)
             for item in getattr(query, "_from", None) or ():
                 conditions += self._item(item, block, stack)[1]
@@ -165,9 +165,9 @@ class Statement:
         Returns:
             Whether every row of it has a row of a sharded table, and the conditions that hold for all.
         """
-        if isinstance(item, peewee.Join):
+        if isinstance(item, stock.Join):
             return self._join(item, block, stack)
-        if isinstance(item, (peewee.CTE, peewee.SelectQuery)):
+        if isinstance(item, (stock.CTE, stock.SelectQuery)):
             derived = self._derive(item, stack[:-1] if not getattr(item, "_lateral", False) else stack)
             if derived is None:
                 return False, []
@@ -214,12 +214,12 @@ class Statement:
                 self.trouble.append("a recursive WITH clause")
             return found
         self._derived[id(node)] = None
-        query = node._query if isinstance(node, peewee.CTE) else node
-        columns = node._columns if isinstance(node, peewee.CTE) else None
-        if isinstance(query, peewee._WriteQuery):
+        query = node._query if isinstance(node, stock.CTE) else node
+        columns = node._columns if isinstance(node, stock.CTE) else None
+        if isinstance(query, stock._WriteQuery):
             self.trouble.append("a WITH clause that writes")
         block = self._inner(query, stack)
-        why = pieces.indivisible(query, lambda one: self._anchors(one, (block,)))
+        why = pieces.indivisible(query, lambda one: self.anchors(one, (block,)))
         if why is not None and block.sources and not block.follows:
             self.trouble.append(why)
         derived = self._derived[id(node)] = _Derived(query, block, columns, why is None)
@@ -227,7 +227,7 @@ class Statement:
 
     def _inner(self, query: Any, stack: tuple[Block, ...]) -> Block:
         """Return the block of a query inside another; the members of a compound are taken as one."""
-        if not isinstance(query, peewee.CompoundSelectQuery):
+        if not isinstance(query, stock.CompoundSelectQuery):
             block = self._block(query, stack)
             self.inside.append(block)
             return block
@@ -263,7 +263,7 @@ class Statement:
             holds: whether it holds for every row of the block; otherwise it only says what is beside what.
             optional: the sources for whose rows it holds nevertheless, where a row has them.
         """
-        if isinstance(node, peewee.Alias):
+        if isinstance(node, stock.Alias):
             node = node.node
         reader = Reader(lambda one: self._slot(one, stack))
         alternatives = reader.read(node)
@@ -272,7 +272,7 @@ class Statement:
         elif optional:
             block.partial.append((optional, alternatives))
         for part in pieces.conjuncts(node):
-            if isinstance(part, peewee.Expression) and part.op == OP.EQ:
+            if isinstance(part, stock.Expression) and part.op == OP.EQ:
                 self._equate(part.lhs, part.rhs, stack)
             self._queries_in(part, stack, block if holds else None)
 
@@ -287,7 +287,7 @@ class Statement:
         query, field, is_required = pieces.membership(node)
         if query is not None:
             block = self._inner(query, stack)
-            negated = isinstance(node, peewee.Expression) and node.op == OP.NOT_IN
+            negated = isinstance(node, stock.Expression) and node.op == OP.NOT_IN
             if field is not None and not block.follows:
                 self._semi_join(field, query, block, stack, negated)
             if is_required and required_by is not None:
@@ -298,7 +298,9 @@ class Statement:
         for inner in pieces.queries(node):
             self._inner(inner, stack)
 
-    def _semi_join(self, field: Any, query: Any, block: Block, stack: tuple[Block, ...], negated: bool) -> None:
+    def _semi_join(
+        self, field: Any, query: Any, block: Block, stack: tuple[Block, ...], negated: bool
+    ) -> None:
         """Put the rows of ``field IN (query)`` beside each other where the selected column says so."""
         selected = pieces.single_column(query)
         if selected is None:
@@ -306,17 +308,17 @@ class Statement:
         if negated and getattr(selected, "null", True):
             # One NULL in any shard makes NOT IN untrue in all of them.
             return
-        mine, theirs = self._anchors(field, stack), self._anchors(selected, (block,))
+        mine, theirs = self.anchors(field, stack), self.anchors(selected, (block,))
         for source, what in mine:
             for other, same in theirs:
                 if what == same and _is_whole(what):
-                    why = pieces.indivisible(query, lambda one: self._anchors(one, (block,)), rows=True)
+                    why = pieces.indivisible(query, lambda one: self.anchors(one, (block,)), rows=True)
                     if why is not None:
                         self.trouble.append(why)
                     _unite(source, other)
 
     def _equate(self, left: Any, right: Any, stack: tuple[Block, ...]) -> None:
-        mine, theirs = self._anchors(left, stack), self._anchors(right, stack)
+        mine, theirs = self.anchors(left, stack), self.anchors(right, stack)
         for source, what in mine:
             for other, same in theirs:
                 if what != same or source is other:
@@ -338,11 +340,11 @@ class Statement:
 
     def _find(self, node: Any, stack: tuple[Block, ...]) -> tuple[Source, Any] | None:
         """Return the source and the field that a field or column in a statement stands for."""
-        if isinstance(node, peewee.FieldAlias):
+        if isinstance(node, stock.FieldAlias):
             owner, field = node.source, node.field
-        elif isinstance(node, peewee.Field):
+        elif isinstance(node, stock.Field):
             owner, field = node.model, node
-        elif isinstance(node, peewee.Column):
+        elif isinstance(node, stock.Column):
             owner, field = node.source, node.name
         else:
             return None
@@ -380,7 +382,7 @@ class Statement:
             for one in stack[-1].names.values()
         )
 
-    def _anchors(self, node: Any, stack: tuple[Block, ...]) -> list[tuple[Source, tuple[Any, ...]]]:
+    def anchors(self, node: Any, stack: tuple[Block, ...]) -> list[tuple[Source, tuple[Any, ...]]]:
         """Return what a field's value decides: the shard of its row, by the key or by a row it is beside."""
         found = self._find(node, stack)
         if found is None:
@@ -400,7 +402,7 @@ class Statement:
 
 def _is_whole(what: tuple[Any, ...]) -> bool:
     """Whether one equality of such fields is enough."""
-    return what[0] == "row" or what[3] == 1
+    return what[0] == "row" or bool(what[3] == 1)
 
 
 def _unite(one: Source, other: Source) -> None:

@@ -13,7 +13,8 @@ import contextlib
 import json
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from functools import wraps
 from typing import Any, TypeVar
@@ -113,13 +114,16 @@ class StoredMap:
         shards: the database names of the shards to begin with; later on the table says it.
         db: the database name where the table is.
         units: how many buckets or ranges the rule has.
-        registry: where `db` and the shards are looked up; None for the process-wide one.
+        registry: where `db` and the shards are looked up; None for the registry of the models.
         lifetime: seconds that a process goes by its copy before it looks again.
         patience: seconds that a query waits for a unit that is being switched, before `ShardMoved`.
 
     Raises:
         ConfigurationError: a name is missing, or a number makes no sense.
     """
+
+    #: What a `Home` asks: whether rows may move while programs run.
+    is_stored = True
 
     def __init__(
         self,
@@ -139,7 +143,7 @@ class StoredMap:
             raise ConfigurationError(f"StoredMap({name!r}): lifetime and patience are seconds.")
         self.name = name
         self.db = db
-        self.registry: Databases = databases if registry is None else registry
+        self._registry = registry
         self.patience = patience
         self.initial = checked_names(shards, f"StoredMap({name!r})")
         self._first = MapState(
@@ -152,6 +156,9 @@ class StoredMap:
             lifetime=lifetime,
         )
         self._state: MapState | None = None
+        self._read: tuple[int, str] | None = None
+        #: What a query that is under way goes by, in this thread or task.
+        self._view: ContextVar[MapState | None] = ContextVar(f"multidb_map_{name}", default=None)
         self._lock = threading.Lock()
 
     # What a rule asks
@@ -180,10 +187,27 @@ class StoredMap:
         Raises:
             ConfigurationError: the map is not in its table yet.
         """
+        viewed = self._view.get()
+        if viewed is not None:
+            return viewed
         state = self._state
         if state is not None and time.monotonic() < state.expires:
             return state
         return self.refresh()
+
+    @property
+    def is_viewed(self) -> bool:
+        """Whether a query is under way here that goes by one state."""
+        return self._view.get() is not None
+
+    @contextlib.contextmanager
+    def viewing(self, state: MapState) -> Iterator[None]:
+        """Let `current` return one state in this block."""
+        token = self._view.set(state)
+        try:
+            yield
+        finally:
+            self._view.reset(token)
 
     def refresh(self) -> MapState:
         """Read the table and return what it says.
@@ -202,17 +226,28 @@ class StoredMap:
         version, content = row
         with self._lock:
             known = self._state
-            if known is not None and known.version > version:
-                # Read in a transaction that began before the change that another thread has seen.
+            present = not database.in_transaction()
+            if known is not None and known.version > version and not present:
+                # The transaction began before the change that another thread has seen.
                 return replace(known, expires=0.0)
-            state = (
-                known if known is not None and known.version == version else MapState.load(version, content)
-            )
-            expires = asked + state.lifetime if _sees_the_present(database) else 0.0
-            self._state = state = replace(state, expires=max(expires, state.expires))
+            if known is None or self._read != row:
+                known, self._read = MapState.load(version, content), row
+            # A transaction may show an older snapshot, which is no ground for a lease.
+            expires = asked + known.lifetime if present else 0.0
+            self._state = state = replace(known, expires=max(expires, known.expires))
             return state
 
     # The table
+
+    @property
+    def registry(self) -> Databases:
+        """Where the databases are looked up."""
+        return databases if self._registry is None else self._registry
+
+    def serve(self, registry: Databases) -> None:
+        """Look the databases up where a model does that is sharded by this map."""
+        if self._registry is None:
+            self._registry = registry
 
     @property
     def database(self) -> Any:
@@ -275,11 +310,6 @@ class StoredMap:
 
     def __repr__(self) -> str:
         return f"StoredMap({self.name!r}, {', '.join(map(repr, self.initial))}, db={self.db!r})"
-
-
-def _sees_the_present(database: Any) -> bool:
-    """Whether what was just read there is the newest: not if a transaction shows an older snapshot."""
-    return not database.in_transaction()
 
 
 def _runs(owners: Sequence[str]) -> list[list[Any]]:

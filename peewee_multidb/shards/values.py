@@ -7,12 +7,12 @@ of a row where the row itself was given, and of an alias what its field says.
 from __future__ import annotations
 
 import datetime
+import uuid
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-import peewee
-
 from ..errors import InvalidShardKey
+from .stock import stock
 
 if TYPE_CHECKING:
     from ..home import Home
@@ -22,25 +22,25 @@ __all__ = ["is_value", "key_of", "python_value", "shard_of_instance", "shard_of_
 
 #: Fields whose loaded values are never text.
 _NO_TEXT = (
-    peewee.IntegerField,
-    peewee.FloatField,
-    peewee.DecimalField,
-    peewee.DateField,
-    peewee.DateTimeField,
-    peewee.TimeField,
+    stock.IntegerField,
+    stock.FloatField,
+    stock.DecimalField,
+    stock.DateField,
+    stock.DateTimeField,
+    stock.TimeField,
 )
 
 
 def is_value(value: Any) -> bool:
     """Whether something in a query is a value that is known here."""
-    if isinstance(value, peewee.Value):
+    if isinstance(value, stock.Value):
         return not value.multi
-    return isinstance(value, peewee.Model) or not isinstance(value, peewee.Node)
+    return isinstance(value, stock.Model) or not isinstance(value, stock.Node)
 
 
 def target_field(field: Any) -> Any:
     """Return the field whose values a field has: for a foreign key, the one that it refers to."""
-    while isinstance(field, peewee.ForeignKeyField):
+    while isinstance(field, stock.ForeignKeyField):
         field = field.rel_field
     return field
 
@@ -51,25 +51,44 @@ def python_value(field: Any, value: Any) -> Any:
     Raises:
         InvalidShardKey: the value is a text that only the database could make a value of the field of.
     """
-    if isinstance(value, peewee.Value):
+    if isinstance(value, stock.Value):
         value = value.value
-    while isinstance(field, peewee.ForeignKeyField):
+    while isinstance(field, stock.ForeignKeyField):
         field = field.rel_field
-        if isinstance(value, peewee.Model):
+        if isinstance(value, stock.Model):
             value = getattr(value, field.name)
-    stored = field.db_value(value)
-    if isinstance(stored, peewee.Node):
-        # What only the database can make of the value is left as it was given.
-        return value
-    value = field.python_value(stored)
+    if isinstance(field, stock.BlobField):
+        return _bytes(field, value)
+    try:
+        stored = field.db_value(value)
+        if isinstance(stored, stock.Node):
+            # What only the database can make of the value is left as it was given.
+            return value
+        value = field.python_value(stored)
+    except (ValueError, TypeError) as error:
+        raise InvalidShardKey(
+            f"{field.model.__name__}.{field.name}: {value!r} is no value of a {type(field).__name__} "
+            f"({error})."
+        ) from None
     kind = type(value)
-    if kind is str and isinstance(field, _NO_TEXT):
+    if kind is str and isinstance(field, _NO_TEXT) and not isinstance(field, stock.IPField):
         raise InvalidShardKey(
             f"{field.model.__name__}.{field.name}: {value!r} is no value of a {type(field).__name__}; "
             "what the database would make of it is not known here."
         )
-    if kind is datetime.date and isinstance(field, peewee.DateTimeField):
+    if kind is datetime.date and isinstance(field, stock.DateTimeField):
         return datetime.datetime(value.year, value.month, value.day)
+    return value
+
+
+def _bytes(field: Any, value: Any) -> Any:
+    """Return a value of a field of bytes. Which class carries them to the database depends on the engine."""
+    if isinstance(value, str):
+        value = bytes.fromhex(value) if isinstance(field, stock.BinaryUUIDField) else value.encode()
+    if isinstance(value, (bytearray, memoryview)):
+        value = bytes(value)
+    if isinstance(field, stock.BinaryUUIDField) and isinstance(value, bytes):
+        return uuid.UUID(bytes=value)
     return value
 
 
@@ -109,13 +128,14 @@ def shard_of_row(home: Home, named: Mapping[str, Any]) -> str | None:
     return None
 
 
-def shard_of_instance(home: Any, row: Any) -> str | None:
+def shard_of_instance(of: Any, row: Any) -> str | None:
     """Return the shard of an instance of a sharded model, or None when neither it nor its past says.
 
     Raises:
         InvalidShardKey: no shard takes its key.
     """
-    if not isinstance(row, peewee.Model) or getattr(type(row)._meta, "home", None) is not home:
+    home: Any = getattr(getattr(type(row), "_meta", None), "home", None)
+    if home is None or home is not of:
         return None
     data: dict[str, Any] = row.__data__
     key = key_of(home, data)

@@ -11,7 +11,7 @@ from typing import Any
 import peewee
 import pytest
 
-from peewee_multidb import Databases, MissingShardKey, Model, WrongShard, database_of
+from peewee_multidb import Databases, MissingShardKey, Model, WrongShard, database_of, use_db
 
 
 @asynccontextmanager
@@ -59,10 +59,21 @@ def test_bulk_create_goes_to_the_shard_of_the_rows(tmp_path: Path) -> None:
     asyncio.run(main())
 
 
-def test_rows_of_two_shards_or_without_a_key_are_refused(tmp_path: Path) -> None:
+def test_bulk_create_takes_rows_of_several_shards(tmp_path: Path) -> None:
     async def main() -> None:
         async with sharded(tmp_path) as Visit:
-            with pytest.raises(WrongShard):
+            rows = [Visit(region=region) for region in ("us", "eu", "us")]
+            await Visit.abulk_create(rows)
+            assert [database_of(row) for row in rows] == ["us", "eu", "us"]
+            assert (await _regions(Visit, "eu"), await _regions(Visit, "us")) == (["eu"], ["us"] * 2)
+
+    asyncio.run(main())
+
+
+def test_rows_of_another_shard_than_the_scopes_or_without_a_key_are_refused(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with sharded(tmp_path) as Visit:
+            with use_db("us"), pytest.raises(WrongShard):
                 await Visit.abulk_create([Visit(region="us"), Visit(region="eu")])
             with pytest.raises(MissingShardKey):
                 await Visit().asave()

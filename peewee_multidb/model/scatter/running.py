@@ -217,10 +217,13 @@ class _Opening:
                 self._stack = stack.pop_all()
                 return opened
 
-        with contextlib.ExitStack() as stack:
+        try:
             opened = read(ask, self._job.database, action)
-            self._run._descriptions[self._job.name] = opened.description
-            stack.pop_all()
+        except BaseException:
+            # It may have been opened all the same, and found to be of no use after that.
+            self._stack.close()
+            raise
+        self._run._descriptions[self._job.name] = opened.description
         return _chunks(opened)
 
     def __exit__(self, *exc: Any) -> Any:

@@ -1,0 +1,270 @@
+"""A sharded shop whose rows move, and the programs that run on it: writers, readers and a rebalance.
+
+    python -m tests.rebalance.shop write urls.json 1 seconds
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from peewee import BigIntegerField, CharField, IntegerField, OperationalError
+
+from peewee_multidb import HashShards, Model, atomic, databases
+from peewee_multidb.errors import ShardMoved
+from peewee_multidb.rebalance import Rebalance
+from peewee_multidb.shards import StoredMap, retry_moved
+
+BUCKETS = 64
+
+shop_map = StoredMap("shop", "s1", "s2", units=BUCKETS, lifetime=0.2, patience=60.0)
+rule = HashShards(key="user", map=shop_map, buckets=BUCKETS)
+
+
+class Order(Model):
+    id = BigIntegerField(primary_key=True)
+    user = IntegerField(index=True)
+    text = CharField()
+    n = IntegerField(default=0)
+
+    class Meta:
+        db_name = rule
+
+
+class Line(Model):
+    id = BigIntegerField(primary_key=True)
+    user = IntegerField()
+    order_id = BigIntegerField()
+    n = IntegerField(default=0)
+
+    class Meta:
+        db_name = rule
+
+
+MODELS = (Order, Line)
+NAMES = ("default", "s1", "s2", "s3")
+
+#: Users below are nobody's but the tests': their rows are never changed.
+QUIET = 100
+
+
+def open_shop(urls: dict[str, str]) -> None:
+    """Make the tables, and two orders for each quiet user."""
+    databases.configure(urls)
+    databases.create_tables(MODELS)
+    shop_map.create()
+    orders = [{"id": user * 10 + n, "user": user, "text": "quiet"} for user in range(QUIET) for n in (1, 2)]
+    for row in orders:
+        Order.insert(row).execute()
+        Line.insert(id=row["id"], user=row["user"], order_id=row["id"]).execute()
+
+
+def rows() -> dict[tuple[str, int], tuple[str, int, int]]:
+    """Return every row: model and primary key to shard, user and number. A row that is there twice is an error."""
+    found: dict[tuple[str, int], tuple[str, int, int]] = {}
+    for name in shop_map.refresh().names:
+        for model in MODELS:
+            for row in model.select().using(name):
+                key = (model.__name__, row.id)
+                assert key not in found, f"{key} is in {found[key][0]} and in {name}"
+                assert rule.shard_of(row.user) == name, f"{key} of user {row.user} is in {name}"
+                found[key] = (name, row.user, row.n)
+    return found
+
+
+class Writer:
+    """Writes rows of its own users, and knows at any moment what has to be there.
+
+    Args:
+        number: tells the writers apart.
+    """
+
+    def __init__(self, number: int) -> None:
+        self.random = random.Random(number)
+        self.first_user = QUIET + number * 1000
+        self.next_id = number * 10_000_000 + 1_000_000
+        self.orders: dict[int, tuple[int, int]] = {}
+        self.lines: dict[int, tuple[int, int]] = {}
+        self.done = 0
+
+    def step(self) -> None:
+        """Do one thing and see that it is done."""
+        chosen = self.random.random()
+        if chosen < 0.3 or not self.orders:
+            self.create()
+        elif chosen < 0.6:
+            self.update()
+        elif chosen < 0.7:
+            self.save()
+        elif chosen < 0.85:
+            self.transact()
+        else:
+            self.delete()
+        self.done += 1
+
+    def create(self) -> None:
+        key, user = self.next_id, self.first_user + self.random.randrange(1000)
+        self.next_id += 1
+        insist(lambda: Order.insert(id=key, user=user, text=f"order {key}").execute())
+        self.orders[key] = (user, 0)
+        read = insist(lambda: Order.get_or_none((Order.user == user) & (Order.id == key)))
+        assert read is not None, f"order {key} of user {user} was inserted and is not found"
+
+    def update(self) -> None:
+        key, (user, n) = self.random.choice(list(self.orders.items()))
+        query = Order.update(n=Order.n + 1).where((Order.user == user) & (Order.id == key))
+        changed = insist(query.execute)
+        assert changed == 1, f"{changed} rows were updated for order {key} of user {user}"
+        self.orders[key] = (user, n + 1)
+
+    def save(self) -> None:
+        key, (user, n) = self.random.choice(list(self.orders.items()))
+        order = insist(lambda: Order.get((Order.user == user) & (Order.id == key)))
+        assert order.n == n, f"order {key} of user {user} has n = {order.n} instead of {n}"
+        order.n = n + 1
+        changed = insist(order.save)
+        assert changed == 1, f"{changed} rows were saved for order {key} of user {user}"
+        self.orders[key] = (user, n + 1)
+
+    def transact(self) -> None:
+        """Change an order and add a line to it, both or neither."""
+        key, (user, n) = self.random.choice(list(self.orders.items()))
+        line = self.next_id
+        self.next_id += 1
+
+        @retry_moved
+        def both() -> None:
+            with atomic(rule.shard_of(user)):
+                assert Order.update(n=n + 1).where((Order.user == user) & (Order.id == key)).execute() == 1
+                Line.insert(id=line, user=user, order_id=key, n=n).execute()
+
+        insist(both)
+        self.orders[key] = (user, n + 1)
+        self.lines[line] = (user, n)
+
+    def delete(self) -> None:
+        key, (user, _) = self.random.choice(list(self.orders.items()))
+        gone = insist(Order.delete().where((Order.user == user) & (Order.id == key)).execute)
+        assert gone == 1, f"{gone} rows were deleted for order {key} of user {user}"
+        del self.orders[key]
+
+    def expected(self) -> dict[str, list[list[int]]]:
+        """Return what has to be there: rows of primary key, user and number."""
+        return {
+            "Order": [[key, user, n] for key, (user, n) in self.orders.items()],
+            "Line": [[key, user, n] for key, (user, n) in self.lines.items()],
+        }
+
+
+def insist(action: Callable[[], Any]) -> Any:
+    """Do it until no lock is in the way; what SQLite refuses as locked was not done."""
+    for _ in range(1000):
+        try:
+            return action()
+        except OperationalError as error:
+            if isinstance(error, ShardMoved) or "locked" not in str(error):
+                raise
+    raise AssertionError("the database stays locked")
+
+
+@contextmanager
+def stopped_by_terminate() -> Iterator[threading.Event]:
+    stop = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    yield stop
+
+
+def write(number: int, results: Path) -> None:
+    """Write until told to stop; then say what has to be there."""
+    writer = Writer(number)
+    with stopped_by_terminate() as stop:
+        print("ready", flush=True)
+        while not stop.is_set():
+            writer.step()
+    results.write_text(json.dumps({"done": writer.done, **writer.expected()}))
+
+
+def read(results: Path) -> None:
+    """Read the quiet rows over and over, of one user and of all shards; they are always all there, once."""
+    quiet = Order.select().where(Order.text == "quiet")
+    wanted = sorted(user * 10 + n for user in range(QUIET) for n in (1, 2))
+    chance, done = random.Random(0), 0
+    with stopped_by_terminate() as stop:
+        print("ready", flush=True)
+        while not stop.is_set():
+            user = chance.randrange(QUIET)
+            found = insist(lambda: sorted(order.id for order in Order.select().where(Order.user == user)))
+            assert found == [user * 10 + 1, user * 10 + 2], f"user {user} has the orders {found}"
+            counted = insist(quiet.count)
+            assert counted == len(wanted), f"{counted} quiet orders are counted"
+            listed = insist(lambda: sorted(order.id for order in quiet.clone()))
+            assert listed == wanted, f"quiet orders: {set(wanted) ^ set(listed)} and {len(listed)}"
+            streamed = insist(lambda: [order.id for order in quiet.order_by(Order.id).iterator()])
+            assert streamed == wanted, f"quiet orders: {set(wanted) ^ set(streamed)} and {len(streamed)}"
+            done += 1
+    results.write_text(json.dumps({"done": done, "Order": [], "Line": []}))
+
+
+def rebalance(kill_after: int) -> None:
+    """Finish what is unfinished; otherwise add the third shard, or take it away. Kills itself on the way.
+
+    Args:
+        kill_after: how many statements and commits to live; 0 for ever.
+    """
+    if kill_after:
+        die_after(kill_after)
+    moves = Rebalance(*MODELS, chunk=50, batch=30, drain=0.05)
+    if not moves.pending and not shop_map.refresh().moving:
+        grow = "s3" not in shop_map.refresh().owners
+        plan = moves.plan(add=["s3"]) if grow else moves.plan(remove=["s3"])
+        print(moves.run(plan), flush=True)
+    else:
+        print(moves.resume(), flush=True)
+
+
+def die_after(moments: int) -> None:
+    """Kill this process, as `kill -9` does, before or after a random statement or commit."""
+    left = moments
+
+    def tick() -> None:
+        nonlocal left
+        left -= 1
+        if left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def mortal(method: Any) -> Any:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            tick()
+            result = method(*args, **kwargs)
+            tick()
+            return result
+
+        return call
+
+    for name in NAMES:
+        database: Any = databases[name]
+        for method in ("execute_sql", "commit", "begin"):
+            setattr(database, method, mortal(getattr(database, method)))
+
+
+def main() -> None:
+    command, urls, *rest = sys.argv[1:]
+    databases.configure(json.loads(Path(urls).read_text()))
+    if command == "write":
+        write(int(rest[0]), Path(rest[1]))
+    elif command == "read":
+        read(Path(rest[0]))
+    else:
+        rebalance(int(rest[0]))
+
+
+if __name__ == "__main__":
+    main()
