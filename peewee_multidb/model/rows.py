@@ -157,7 +157,7 @@ def at_home(instance: Any) -> Iterator[None]:
 
 @contextmanager
 def at_node(node: Scope | None, home: Home) -> Iterator[None]:
-    """Do something in the scope of a row's node; for None, or a row of a reference model, in the current one."""
+    """Do something in the scope of a row's node, or of the caller for None and for a reference model."""
     if node is None or home.reference:
         yield
         return

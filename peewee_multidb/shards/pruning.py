@@ -312,6 +312,7 @@ def _united(one: Shards, other: Shards) -> Shards:
 
 # What is refused
 
+
 def not_one(home: Home, query: Any, shards: Sequence[str] | None = None) -> MultiDBError:
     """Return the error for a query that has to run on one shard, and does not.
 
