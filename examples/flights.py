@@ -2,7 +2,8 @@
 
 Airlines, airports and planes live in "default" and flights in "flights". Weather lives in "noaa", which
 plays the server of a vendor: we may read its tables, and no more. "half" holds airlines, airports, planes
-and the flights from January to June, so that one word moves the whole report over there.
+and the flights from January to June, so that one word moves the whole report over there. At last the flights
+are sharded by carrier over four more, and twenty reports of these are compared with those of one database.
 
     python examples/flights.py                                       SQLite files in a temporary folder
     python examples/flights.py --url flights=postgresql://app@db/app --url noaa=mysql://...
@@ -20,6 +21,7 @@ import time
 from collections import defaultdict
 from dataclasses import dataclass, field
 
+import _flight_reports as reports
 import _nycflights as data
 from _flight_databases import (
     NAMES,
@@ -281,6 +283,22 @@ def rows_stick(checks: Checks) -> None:
     row.save()
 
 
+def sharded(checks: Checks, everything: list[data.Row]) -> None:
+    heading(f"The flights once more, by carrier over {len(reports.SHARDS)} shards: {len(reports.REPORTS)} reports")
+    with reports.places(everything) as (one, four):
+        for name in reports.SHARDS:
+            print(f"  {name}        {four.Flight.select().using(name).count():>9,} flights")
+        print(f"  {explain_route(four.Flight.select().where(four.Flight.airline == 'UA'))}".replace("\n", "\n  "))
+        held = 0
+        for title, same, found in reports.compare(one, four):
+            held += same
+            size = f"{len(found):,} rows" if isinstance(found, list) else str(found)
+            print(f"  {'same' if same else 'OTHER':<6}  {title:<62} {size:>16}")
+        checks.that(
+            held == len(reports.REPORTS), f"{held} of {len(reports.REPORTS)} say exactly what one database says"
+        )
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -310,6 +328,7 @@ def main() -> int:
             routes()
             rows_stick(checks)
             refused_write(checks)
+            sharded(checks, everything)
         finally:
             drop()
     held, took = checks.done - len(checks.failed), time.perf_counter() - began

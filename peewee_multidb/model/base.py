@@ -178,7 +178,8 @@ class Model(AsyncMethods, stock.Model, metaclass=RoutedBase):  # type: ignore[mi
             node = placing.new_home(type(self), placing.values_of(self), around)
         if self.__rel__:
             refuse_strangers(self, row_home(node).target)
-        scope.switch(node)
+        # A row of a reference model has no home of its own: it is saved in every one of them.
+        scope.switch(around if home.reference else node)
         try:
             saved = super().save(force_insert, only)
         finally:
@@ -263,7 +264,7 @@ class Model(AsyncMethods, stock.Model, metaclass=RoutedBase):  # type: ignore[mi
         try:
             with sharded_writes.together(home, [row_home(node).target for node, _ in groups]):
                 for node, group in groups:
-                    scope.switch(node)
+                    scope.switch(around if home.reference else node)
                     there = routing.live(home, row_home(node).target)
                     pieces = [group]
                     if home.rule is not None and batch_size is None:

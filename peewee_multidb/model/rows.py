@@ -157,8 +157,8 @@ def at_home(instance: Any) -> Iterator[None]:
 
 @contextmanager
 def at_node(node: Scope | None, home: Home) -> Iterator[None]:
-    """Do something in the scope of a row's node; for None in the current one."""
-    if node is None:
+    """Do something in the scope of a row's node; for None, or a row of a reference model, in the current one."""
+    if node is None or home.reference:
         yield
         return
     outside = scope.current()

@@ -199,6 +199,11 @@ def _insert_piece(query: Any, rows: _Rows, place: _Place, piece: list[int]) -> A
     return part._execute(place.database)
 
 
+def _read(result: Any) -> Any:
+    """Return what a statement gave, without rows that would still be on their way at the commit."""
+    return result if result is None or isinstance(result, int) else list(result)
+
+
 class _Results:
     """What the statements of one INSERT gave, put into the order of its rows."""
 
@@ -297,7 +302,7 @@ def insert_selected(query: Any, check: Any) -> Any:
     results = []
     with _together(places, len(places)):
         for place in places:
-            results.append(_part(query, place)._execute(place.database))
+            results.append(_read(_part(query, place)._execute(place.database)))
     if query._as_rowcount and not query._return_cursor:
         return sum(results)
     return [row for rows in results if rows is not None and not isinstance(rows, int) for row in rows]
@@ -339,7 +344,7 @@ def insert_copies(query: Any, places: list[_Place]) -> Any:
                 if index == 0 and numbered:
                     results.add(place, piece, _numbered_piece(query, rows, place, piece, len(places)))
                 else:
-                    result = _insert_piece(query, rows, place, piece)
+                    result = _read(_insert_piece(query, rows, place, piece))
                     if index == 0:
                         results.add(place, piece, result)
             if index == 0 and numbered and len(places) > 1:

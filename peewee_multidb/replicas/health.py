@@ -71,13 +71,19 @@ class Health:
                 server.checked = now
             else:
                 server.resting_until = now + self._settings.backoff
-            connections.in_background(server.database, functools.partial(self._probe, server))
+            with server.lock:
+                alone, server.is_probed = not server.is_probed, True
+            if alone:
+                connections.in_background(server.database, functools.partial(self._probe, server))
         self._renew()
 
     def _probe(self, server: Server) -> None:
         was_ejected = server.resting_until is not None
-        if self.look(server) and was_ejected:
-            self._tell(self._registry.on_failback, server, "it answers again")
+        try:
+            if self.look(server) and was_ejected:
+                self._tell(self._registry.on_failback, server, "it answers again")
+        finally:
+            server.is_probed = False
 
     def look_if_due(self, server: Server, now: float) -> bool:
         """Look at a replica that is about to be read, if its last look is too old; whether it may be read."""
@@ -89,15 +95,20 @@ class Health:
 
     def look(self, server: Server) -> bool:
         """Look at a replica, and return whether it may be read."""
+        connected = False
+        state: ServerState | None = None
         try:
             server.connect()
+            connected = True
             state = server.look()
             problem = None if state is None else self._problem(server, state)
         except Exception as error:
             if not failures.is_from_server(error):
                 raise
-            self.eject(server, error)
-            return False
+            if not connected or failures.is_disconnect(server.database, error):
+                self.eject(server, error)
+                return False
+            problem = f"it cannot be asked how it is: {type(error).__name__}: {error}"
         server.checked = time.monotonic()
         server.resting_until = None
         if state is not None:
@@ -169,9 +180,12 @@ class Health:
         """Let a replica rest after a connection error; its connections are not used again."""
         connections.drop(server.database)
         connections.close_idle(server.database)
+        now = time.monotonic()
         with server.lock:
             again = server.resting_until is not None
-            server.resting_until = time.monotonic() + self._settings.backoff
+            if server.resting_until is None or server.resting_until <= now:
+                # Those that fail a little later do not make the rest longer.
+                server.resting_until = now + self._settings.backoff
             server.problem = f"{type(error).__name__}: {error}"
             server.generation += 1
         self._verified.discard(id(server))

@@ -31,6 +31,7 @@ class Aggregate:
         value: position of the shard's own COUNT, SUM, MIN or MAX.
         count: position of the COUNT that an average needs.
         sample: position of the shard's own AVG or SUM, which shows type and digits.
+        scale: the decimal places of an average of whole numbers, where no sample can be asked for.
         distinct: position of the value, when only distinct ones count.
         prepare: makes of the value (of `key`, for MIN and MAX) what compares and is equal as in the engine.
         key: position of what MIN and MAX compare, and of what tells distinct values apart.
@@ -41,6 +42,7 @@ class Aggregate:
     value: int
     count: int = -1
     sample: int = -1
+    scale: int | None = None
     distinct: int = -1
     prepare: Callable[[Any], Any] | None = None
     key: int = -1
@@ -100,6 +102,8 @@ class Aggregate:
             return float(total) / float(count)
         if self.engine == "postgresql":
             return divide_postgresql(Decimal(total), Decimal(count))
+        if self.scale is not None:
+            return divide_mysql(Decimal(total), Decimal(count), self.scale)
         samples = [row[self.sample] for row in rows if row[self.sample] is not None]
         if isinstance(samples[0], float):
             return float(total) / count

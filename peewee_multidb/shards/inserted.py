@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from .stock import stock
@@ -35,38 +35,57 @@ def shards_of_rows(home: Home, query: Any) -> set[str] | None:
 def rows_of(home: Home, query: Any) -> list[Any] | None:
     """Return the rows of an INSERT as a list that stays the same, or None when it has a query instead.
 
-    What a default of the shard key makes of a row is made here, once: the shard depends on it.
+    What defaults make of the shard key and of the primary key is made here, once: the one decides where a
+    row goes, and the other is what the caller is told.
     """
     rows = query._insert
     if isinstance(rows, (stock.SelectQuery, stock.SQL)):
         return None
+    made = _made(home)
     if isinstance(rows, Mapping):
-        filled = _filled(home, query, rows)
+        filled = _filled(made, rows)
         if filled is not rows:
             query._insert = filled
         return [filled]
     if not isinstance(rows, list):
         # A generator can be read once; Peewee reads it again when it compiles.
         rows = query._insert = list(rows)
-    for index, row in enumerate(rows):
-        if isinstance(row, Mapping):
-            filled = _filled(home, query, row)
-            if filled is not row:
-                if query._insert is rows:
-                    # The caller's own list is left as it is.
-                    rows = query._insert = list(rows)
-                rows[index] = filled
+    if made and rows:
+        rows = query._insert = _all_filled(home, query, rows, made)
     return rows
 
 
-def _filled(home: Home, query: Any, row: Mapping[Any, Any]) -> Mapping[Any, Any]:
-    defaults: dict[Any, Any] = home.model._meta.defaults
-    missing = [field for field in home.key_fields if callable(defaults.get(field))]
+Defaults = list[tuple[Any, Callable[[], Any]]]
+
+
+def _made(home: Home) -> Defaults:
+    """Return the fields of the keys whose defaults are made anew for each row, and what makes them."""
+    meta: Any = home.model._meta
+    defaults: dict[Any, Any] = meta.defaults
+    fields = {field.name: field for field in (*home.key_fields, *meta.get_primary_keys())}
+    return [(field, defaults[field]) for field in fields.values() if callable(defaults.get(field))]
+
+
+def _filled(made: Defaults, row: Mapping[Any, Any]) -> Mapping[Any, Any]:
+    missing = {
+        field: make()
+        for field, make in made
+        if field.name not in row and field not in row and field.column_name not in row
+    }
+    return {**row, **missing} if missing else row
+
+
+def _all_filled(home: Home, query: Any, rows: list[Any], made: Defaults) -> list[Any]:
+    if isinstance(rows[0], Mapping):
+        return [_filled(made, row) for row in rows]
+    if not query._columns:
+        return rows
+    named = {field_name(home, one) for one in query._columns}
+    missing = [(field, make) for field, make in made if field.name not in named]
     if not missing:
-        return row
-    named = values_of(home, query, row)
-    added = {field: defaults[field]() for field in missing if field.name not in named}
-    return {**row, **added} if added else row
+        return rows
+    query._columns = [*query._columns, *(field for field, _ in missing)]
+    return [(*row, *(make() for _, make in missing)) for row in rows]
 
 
 def values_of(home: Home, query: Any, row: Any) -> dict[str, Any]:

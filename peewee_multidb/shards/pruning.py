@@ -226,11 +226,11 @@ def _shards_of(block: Block) -> dict[Source, Shards]:
     if block.members:
         return _of_members(block)
     sources = [*block.sources, *(source for inner in block.derived for source in inner.sources)]
-    found = _admitted({source.group for source in sources}, block.alternatives)
+    found = _admitted(dict.fromkeys(source.group for source in sources), block.alternatives)
     for optional, alternatives in block.partial:
         inside = {source.group for source in optional}
         inside -= {source.group for source in sources if not any(source is one for one in optional)}
-        for group, shards in _admitted(inside, alternatives).items():
+        for group, shards in _admitted(dict.fromkeys(inside), alternatives).items():
             found[group] = _common(found.get(group), shards)
     for inner in block.derived:
         for group, shards in _shards_of(inner).items():
@@ -250,9 +250,9 @@ def _of_members(block: Block) -> dict[Source, Shards]:
     return found
 
 
-def _admitted(groups: set[Source], alternatives: Alternatives) -> dict[Source, Shards]:
+def _admitted(groups: dict[Source, Shards], alternatives: Alternatives) -> dict[Source, Shards]:
     if alternatives == ANYTHING:
-        return dict.fromkeys(groups)
+        return groups
     found: dict[Source, Shards] = {group: set() for group in groups}
     for box in alternatives:
         mine: dict[Source, Shards] = dict.fromkeys(groups)

@@ -167,15 +167,15 @@ class Comparing:
             if kind == Kind.BYTES:
                 return lambda value: bytes(convert(value))
             return convert  # type: ignore[no-any-return]
-        return self._dynamic(node, clause)
+        return _with_nan if kind in Kind.NUMBERS else self._no_text(node, clause)
 
     def _dynamic(self, node: Any, clause: str) -> Prepare:
         """Compare by what kind of value turns up."""
-        if not self._shards.mixed and self.engine == "sqlite":
-            if self.rule_of(node, clause) is BINARY:
-                return _by_storage_class
-        elif self.engine != "mysql" and self.rule_of(node, clause) is BINARY:
-            return _with_nan
+        if self.engine in ("sqlite", "postgresql") and self.rule_of(node, clause) is BINARY:
+            return _by_storage_class if self.engine == "sqlite" else _with_nan
+        return self._no_text(node, clause)
+
+    def _no_text(self, node: Any, clause: str) -> Prepare:
         error = refused(
             self._query, clause, f"compares text ({_label(node)}), and how the engine does that is not known"
         )

@@ -154,8 +154,9 @@ class GroupsPlan:
             found = Aggregate(name, engine, value, prepare=prepare, key=key)
         elif name == "avg":
             total, count = add(_like(node, "SUM")), add(_like(node, "COUNT"))
-            sample = add(node) if engine == "mysql" else -1
-            found = Aggregate(name, engine, total, count=count, sample=sample)
+            scale = self._shards.average_scale() if engine == "mysql" and self._shards.mixed else None
+            sample = add(node) if engine == "mysql" and scale is None else -1
+            found = Aggregate(name, engine, total, count=count, sample=sample, scale=scale)
         else:
             found = Aggregate(name, engine, add(node))
         self._aggregates.append((found, convert))
@@ -172,7 +173,8 @@ class GroupsPlan:
         sample = -1
         if name != "count":
             sample = self.columns.add(peewee.Function(name.upper(), (argument,)))
-        return Aggregate(name, engine, value, sample=sample, distinct=value, prepare=prepare, key=key)
+        scale = self._shards.average_scale() if engine == "mysql" and self._shards.mixed else None
+        return Aggregate(name, engine, value, sample=sample, scale=scale, distinct=value, prepare=prepare, key=key)
 
     def _split_having(self) -> tuple[Any, Evaluator | None]:
         """Return the condition that each shard checks, and the one that is checked here."""

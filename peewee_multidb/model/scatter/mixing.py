@@ -7,7 +7,7 @@ from typing import Any
 
 import peewee
 
-from .nodes import Kind, kind_of, walk
+from .nodes import Kind, is_distinct, kind_of, walk
 from .refusals import refused
 
 __all__ = ["check_mixed", "summing"]
@@ -63,20 +63,31 @@ def summing(query: Any, name: str, node: Any, shards: Any) -> Any:
     """
     if name in ("count", "min", "max"):
         return None
-    kind = kind_of(node.arguments[0])
+    argument, first = node.arguments[0], shards.engines[0]
+    distinct = is_distinct(node)
+    argument = argument if distinct is None else distinct
+    kind = kind_of(argument)
+    if kind == Kind.FLOAT:
+        return lambda value: None if value is None else float(value)
+    if kind == Kind.DECIMAL and "sqlite" not in shards.engines and (name, first) != ("avg", "mysql"):
+        return None
     if kind != Kind.INT:
         raise refused(
-            query, f"{node.name}()", "of anything but whole numbers is not the same for every engine of the shards",
+            query, f"{node.name}() of {kind} values", "is not the same for every engine of the shards",
             "Add them up in Python.",
         )  # fmt: skip
-    first = shards.engines[0]
     if name == "avg":
-        if first == "mysql":
-            raise refused(query, "AVG()", "has as many digits as each engine likes", "Use SUM and COUNT.")
         return None
-    if first == "sqlite":
-        return lambda value: None if value is None else int(value)
-    is_small = str(getattr(node.arguments[0], "field_type", "")).upper() in ("INT", "SMALLINT", "AUTO")
-    if first == "postgresql" and is_small:
+    if first == "sqlite" or (first == "postgresql" and _is_small(argument)):
         return lambda value: None if value is None else int(value)
     return lambda value: None if value is None else Decimal(value)
+
+
+def _is_small(node: Any) -> bool:
+    """Whether PostgreSQL takes the values for INTEGER, whose sums are BIGINT; those of BIGINT are NUMERIC."""
+    for one in walk(node):
+        if isinstance(one, peewee.Field) and str(one.field_type).upper() not in ("INT", "SMALLINT", "AUTO"):
+            return False
+        if isinstance(one, int) and not -(2**31) <= one < 2**31:
+            return False
+    return True

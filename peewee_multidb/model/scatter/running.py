@@ -224,10 +224,15 @@ class _Opening:
             self._stack.close()
             raise
         self._run._descriptions[self._job.name] = opened.description
-        return iter(opened.chunk, [])
+        return _chunks(opened)
 
     def __exit__(self, *exc: Any) -> Any:
         return self._stack.__exit__(*exc)
+
+
+def _chunks(opened: Any) -> Iterator[Any]:
+    while rows := opened.chunk():
+        yield rows
 
 
 class _Described:

@@ -102,6 +102,15 @@ class Shards:
                 found.append(rules.get(name, rules.get(None, OPAQUE)))
         return found
 
+    def average_scale(self) -> int:
+        """Return the decimal places that MySQL or MariaDB, the first shard, gives to averages of whole numbers."""
+        database = self.databases[0]
+        known: Any = _known(database)
+        if "average" not in known:
+            job = Job(self.names[0], database, _ask_scale)
+            known["average"] = gather([job], Options())[0]
+        return int(known["average"])
+
     def _rules(self, model: Any) -> list[dict[str | None, TextRule]]:
         meta = model._meta
         table = (meta.schema, meta.table_name)
@@ -153,6 +162,11 @@ def shards_of(home: Home, targets: Sequence[Any]) -> Shards:
 def _ask(job: Job, schema: str | None, table: str) -> dict[str | None, TextRule]:
     with job.on(job.database):
         return rules_of(job.database, table, schema)
+
+
+def _ask_scale(job: Job) -> Any:
+    with job.on(job.database):
+        return job.database.execute_sql("SELECT @@div_precision_increment").fetchone()[0]
 
 
 _lock = threading.Lock()
