@@ -14,7 +14,7 @@ import peewee
 from .. import drivers
 from ..drivers import connections
 from ..drivers.cancelling import cancel
-from ..errors import MultiDBError, ScatterTimeout, ShardFailed
+from ..errors import MultiDBError, ScatterTimeout, ShardFailed, ShardMoved
 
 __all__ = ["Deadline", "Job", "Options", "Stopped", "failure"]
 
@@ -163,9 +163,9 @@ def _on_lent(database: Any, lent: tuple[Any, Any], work: Callable[[], Any]) -> A
 
 def failure(name: str, error: BaseException) -> BaseException:
     """Return the error to raise for a shard that failed: it names the shard, and is what it was before too."""
-    if not isinstance(error, Exception) or (
-        isinstance(error, MultiDBError) and not isinstance(error, peewee.OperationalError)
-    ):
+    if not isinstance(error, Exception) or isinstance(error, ShardMoved):
+        return error
+    if isinstance(error, MultiDBError) and not isinstance(error, peewee.OperationalError):
         return error
     kind = _failed_as(type(error)) if isinstance(error, peewee.DatabaseError) else ShardFailed
     found = kind(

@@ -43,7 +43,8 @@ def _values(row: Any, question: Question) -> tuple[Any, ...]:
         if source != root:
             steps = {"O-A-C": {"A": ["account"], "C": ["account", "country"]}}.get(question.shape)
             for step in steps[source] if steps else [chain[root][source]]:
-                item = item.__rel__.get(step, getattr(item, step, None)) if item is not None else None
+                # Not by its attribute: what was not selected would be loaded.
+                item = None if item is None else item.__rel__.get(step, vars(item).get(step))
         found.append(None if item is None else item.__data__.get(field))
     return tuple(found)
 
