@@ -240,6 +240,11 @@ class RoutedQuery(Mixin):  # type: ignore[misc]
         """Run the query where it belongs."""
         home = self.model._meta.home
         if (home.rule is not None or home.reference) and self._bound is None:
+            if home.rule is not None and home.database is None and self._around() is None:
+                # The commonest of all queries on a sharded model, by its key alone.
+                shard = pruning.only_shard(home, self)
+                if shard is not None:
+                    return self._execute(home.registry.live.get(shard) or routing.live(home, shard))
             targets = self._decide_many()
             if len(targets) != 1:
                 return self._execute_many(targets)

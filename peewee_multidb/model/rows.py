@@ -104,9 +104,14 @@ def home_node(meta: Any, database: Any, around: Scope | None) -> Scope:
     home: Home = meta.home
     target = home.registry.name_of(database) or database
     around = scope.placing(around)
-    if around is None and target == home.name:
+    if around is not None or target.__class__ is not str or home.stored is not None:
+        return Scope(entry_of(target, home), around)
+    if target == home.name:
         return meta.settled  # type: ignore[no-any-return]
-    return Scope(entry_of(target, home), around)
+    node = meta.shard_nodes.get(target)
+    if node is None:
+        node = meta.shard_nodes[target] = Scope(RowHome(target, home), None)
+    return node  # type: ignore[no-any-return]
 
 
 def entry_of(target: Target, home: Home) -> RowHome:
