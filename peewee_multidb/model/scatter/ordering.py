@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import peewee
-
 from ...shards.merging import Tagged
 from ..stock import stock
 from .nodes import base_field, identifier, is_row_local, plain, signature
@@ -47,7 +45,7 @@ def selected_position(query: Any, node: Any) -> int | None:
     """
     columns = query._returning
     node = plain(node)
-    if isinstance(node, peewee.SQL):
+    if isinstance(node, stock.SQL):
         text = node.sql.strip()
         if text.isdecimal() and not node.params and 0 < int(text) <= len(columns):
             return int(text) - 1
@@ -55,7 +53,9 @@ def selected_position(query: Any, node: Any) -> int | None:
         for position, column in enumerate(columns):
             if name is not None and name == _name(column):
                 return position
-        raise refused(query, f"the raw SQL {node.sql!r}", "cannot be looked into", "Use fields and fn instead.")
+        raise refused(
+            query, f"the raw SQL {node.sql!r}", "cannot be looked into", "Use fields and fn instead."
+        )
     wanted = signature(node)
     for position, column in enumerate(columns):
         if signature(column) == wanted:
@@ -66,7 +66,7 @@ def selected_position(query: Any, node: Any) -> int | None:
 def _name(column: Any) -> str | None:
     if isinstance(column, stock.Alias):
         return str(column._alias)
-    return str(base_field(column).column_name) if isinstance(column, peewee.Field) else None
+    return str(base_field(column).column_name) if isinstance(column, stock.Field) else None
 
 
 def cut(batches: Iterator[list[Tagged]], limit: int | None, offset: int) -> Iterator[Sequence[Tagged]]:

@@ -59,7 +59,10 @@ def same(question: Question, built: Built, one: Any, two: Any, folds: bool, digi
     if not isinstance(one, list):
         return type(one) is type(two) and one == two
     loose = folds and question.kind != "rows"
-    one, two = [_comparable(row, loose, digits) for row in one], [_comparable(row, loose, digits) for row in two]
+    one, two = (
+        [_comparable(row, loose, digits) for row in one],
+        [_comparable(row, loose, digits) for row in two],
+    )
     if len(one) != len(two):
         return False
     if built.is_total:
