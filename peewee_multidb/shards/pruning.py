@@ -48,7 +48,7 @@ __all__ = [
 Shards = set[str] | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Footprint:
     """What a query touches of sharded models.
 
