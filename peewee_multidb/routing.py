@@ -205,8 +205,8 @@ def _of_reference(
                 names = ", ".join(map(repr, found.shards)) or "no shard"
                 reasons(f"{names}: the sharded models in it say so")
             return tuple(scopes.renamed(scope, shard) for shard in found.shards)
-    raw: Any = query
-    if isinstance(raw, peewee.RawQuery) and not only_reads(raw._sql):
+    sql: Any = getattr(query, "_sql", None)
+    if isinstance(sql, str) and not only_reads(sql):
         raise pruning.not_one(home, query)
     live = home.registry.live
     at_hand = next((one for one in copies if one in live and live[one].in_transaction()), copies[0])

@@ -69,6 +69,10 @@ WIRES: dict[str, Wire] = {
     ),
     # https://docs.pingcap.com/tidb/stable/follower-read
     "tidb": Wire(statement={"replica": "SET SESSION tidb_replica_read = 'follower'"}),
+    # https://vitess.io/docs/reference/features/ : a keyspace and the type of a tablet, as in commerce@replica
+    "vitess": Wire(statement="USE `{database}@{role}`"),
+    # https://www.cockroachlabs.com/docs/stable/follower-reads : read-only transactions, and statements alone
+    "cockroachdb": Wire(statement={"replica": "SET default_transaction_use_follower_reads = on"}),
     # https://docs.yugabyte.com/preview/explore/going-beyond-sql/follower-reads-ysql/
     "yugabytedb": Wire(statement={"replica": "SET yb_read_from_followers = true"}),
 }

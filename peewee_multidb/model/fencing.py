@@ -44,16 +44,21 @@ def patiently(stored: StoredMap, run: Callable[[], Any]) -> Any:
         return run()
     deadline: float | None = None
     while True:
+        token = stored.view(stored.current())
         try:
-            with stored.viewing(stored.current()):
-                return run()
+            return run()
         except ShardMoved:
+            stored.unview(token)
+            token = None
             now = time.monotonic()
             deadline = now + stored.patience if deadline is None else deadline
             if now >= deadline or _in_transaction(stored):
                 raise
             connections.pause(stored.database, PAUSE)
             stored.refresh()
+        finally:
+            if token is not None:
+                stored.unview(token)
 
 
 def run(query: Any, stored: StoredMap, action: Callable[[], Any]) -> Any:

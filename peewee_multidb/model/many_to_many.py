@@ -8,7 +8,7 @@ from peewee import ForeignKeyField, ManyToManyFieldAccessor
 
 from .. import routing
 from ..errors import CrossDatabaseQuery
-from .queries import RoutedRead, RoutedSelect
+from .reads import RoutedRead, RoutedSelect
 from .rows import at_home, row_home, strangers_home
 from .stock import stock
 

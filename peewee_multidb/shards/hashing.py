@@ -83,5 +83,8 @@ class HashShards(Rule):
         """
         return self.map.owners[self.bucket_of(key)]
 
+    # Every key has a bucket.
+    find = shard_of
+
     def __repr__(self) -> str:
         return f"HashShards({', '.join(map(repr, self.names))}, key={self.key!r}, buckets={self.buckets})"

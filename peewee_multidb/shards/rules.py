@@ -68,6 +68,12 @@ class Rule:
         """
         return None
 
+    def prepare(self) -> None:
+        """Make what the rule keeps in a database, where it is missing: the table of a `StoredMap`."""
+        create = getattr(getattr(self, "map", None), "create", None)
+        if create is not None:
+            create()
+
     def check(self, fields: Sequence[Any]) -> None:
         """Refuse fields that cannot be the key; called once for each model, when it is first used.
 

@@ -14,7 +14,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextvars import ContextVar
+from contextvars import ContextVar, Token
 from dataclasses import dataclass, replace
 from functools import wraps
 from typing import Any, TypeVar
@@ -203,11 +203,19 @@ class StoredMap:
     @contextlib.contextmanager
     def viewing(self, state: MapState) -> Iterator[None]:
         """Let `current` return one state in this block."""
-        token = self._view.set(state)
+        token = self.view(state)
         try:
             yield
         finally:
-            self._view.reset(token)
+            self.unview(token)
+
+    def view(self, state: MapState) -> Token[MapState | None]:
+        """Let `current` return one state until `unview` is given what this returns."""
+        return self._view.set(state)
+
+    def unview(self, token: Token[MapState | None]) -> None:
+        """Let `current` return what it returned before."""
+        self._view.reset(token)
 
     def refresh(self) -> MapState:
         """Read the table and return what it says.
