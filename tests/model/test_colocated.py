@@ -421,3 +421,36 @@ def test_a_field_of_the_parents_name_is_the_key() -> None:
 def test_no_constraint_is_made_to_or_from_sharded_and_reference_models(s: Any) -> None:
     for model in (s.User, s.Order, s.Line, s.Friend):
         assert s.own["s0"].get_foreign_keys(model._meta.table_name) == []
+
+
+def test_the_rows_of_a_many_to_many_field_are_beside_their_owner(s: Any) -> None:
+    class Tag(base_model(s.own)):  # type: ignore[misc]
+        text = CharField(primary_key=True)
+
+        class Meta:
+            db_name = s.rule
+            reference = True
+
+    class Reader(base_model(s.own)):  # type: ignore[misc]
+        id = IntegerField(primary_key=True)
+        tags = peewee.ManyToManyField(Tag, backref="readers")
+
+        class Meta:
+            db_name = s.rule
+            shard_key = "id"
+
+    through = Reader.tags.get_through_model()
+    s.own.create_tables([Tag, Reader, through])
+    Tag.insert_many([{"text": text} for text in "abc"]).execute()
+    Reader.insert_many([{"id": number} for number in range(1, 10)]).execute()
+    for number in range(1, 10):
+        reader = Reader.get_by_id(number)
+        reader.tags.add(["a", "b"])
+        reader.tags.remove("a")
+        assert [tag.text for tag in reader.tags] == ["b"]
+        assert {database_of(row) for row in through.select().where(through.reader == number)} == {
+            s.rule.shard_of(number)
+        }
+    assert sorted(row.id for row in Tag.get(Tag.text == "b").readers) == list(range(1, 10))
+    Reader.get_by_id(3).tags.clear()
+    assert through.select().count() == 8
