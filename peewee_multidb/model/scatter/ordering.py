@@ -7,7 +7,7 @@ from typing import Any
 
 from ...shards.merging import Tagged
 from ..stock import stock
-from .nodes import base_field, identifier, is_row_local, plain, signature
+from .nodes import base_field, identifier, plain, signature, walk
 from .refusals import refused
 
 __all__ = ["cut", "limits", "selected_position", "window_of"]
@@ -29,11 +29,9 @@ def window_of(query: Any) -> str | None:
     """Return what of a query is a window, or None."""
     if query._windows:
         return "WINDOW"
-    for part in (query._returning, query._order_by):
-        for node in part or ():
-            found = is_row_local(node)
-            if found is not None and "window" in found:
-                return found
+    for node in walk([*query._returning, *(query._order_by or ())]):
+        if isinstance(node, (stock.Window, stock.WindowAlias)):
+            return "a window function (OVER)"
     return None
 
 
