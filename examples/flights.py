@@ -284,18 +284,25 @@ def rows_stick(checks: Checks) -> None:
 
 
 def sharded(checks: Checks, everything: list[data.Row]) -> None:
-    heading(f"The flights once more, by carrier over {len(reports.SHARDS)} shards: {len(reports.REPORTS)} reports")
+    heading(
+        f"The flights once more, by carrier over {len(reports.SHARDS)} shards: {len(reports.REPORTS)} reports"
+    )
     with reports.places(everything) as (one, four):
         for name in reports.SHARDS:
             print(f"  {name}        {four.Flight.select().using(name).count():>9,} flights")
-        print(f"  {explain_route(four.Flight.select().where(four.Flight.airline == 'UA'))}".replace("\n", "\n  "))
+        print(
+            f"  {explain_route(four.Flight.select().where(four.Flight.airline == 'UA'))}".replace(
+                "\n", "\n  "
+            )
+        )
         held = 0
         for title, same, found in reports.compare(one, four):
             held += same
             size = f"{len(found):,} rows" if isinstance(found, list) else str(found)
             print(f"  {'same' if same else 'OTHER':<6}  {title:<62} {size:>16}")
         checks.that(
-            held == len(reports.REPORTS), f"{held} of {len(reports.REPORTS)} say exactly what one database says"
+            held == len(reports.REPORTS),
+            f"{held} of {len(reports.REPORTS)} say exactly what one database says",
         )
 
 

@@ -161,7 +161,7 @@ def _is_for_authors(name: str, value: object) -> bool:
     [
         *(f"peewee_multidb.errors.{name}" for name in errors.__all__ if name not in peewee_multidb.__all__),
         *(f"peewee_multidb.config.{name}" for name in config.__all__ if name.endswith("Settings")),
-        *(f"peewee_multidb.shards.{name}" for name in shards.__all__),
+        *(f"peewee_multidb.shards.{name}" for name in shards.__all__ if name not in peewee_multidb.__all__),
         *(f"peewee_multidb.testing.servers.{name}" for name in servers.__all__),
         *(
             f"peewee_multidb.drivers.{name}"

@@ -19,6 +19,9 @@ from .base import traits_of
 
 __all__ = ["opened"]
 
+#: Makes Peewee's errors of those of a DB-API module; its type stubs leave it out.
+_peewees_errors: Any = getattr(peewee, "__exception_wrapper__")  # noqa: B009
+
 
 class Opened:
     """A result that is being read.
@@ -34,7 +37,7 @@ class Opened:
 
     def chunk(self) -> Sequence[Any]:
         """Return the next rows; none at the end."""
-        with peewee.__exception_wrapper__:
+        with _peewees_errors:
             # At the end PyMySQL gives an empty tuple.
             return self._cursor.fetchmany(self._size) or []
 
@@ -45,7 +48,7 @@ class OpenedAsync(Opened):
     def chunk(self) -> Sequence[Any]:
         from playhouse.pwasyncio import await_  # type: ignore[import-untyped]
 
-        with peewee.__exception_wrapper__:
+        with _peewees_errors:
             rows = await_(self._cursor._fetch_many(self._size))
         return [tuple(row) for row in rows] if rows and not isinstance(rows[0], tuple) else rows
 
@@ -130,7 +133,7 @@ def _run(database: Any, cursor: Any, sql: str, params: Any) -> None:
     database._log_query(sql, params)
     start = time.perf_counter() if database.query_hooks else None
     try:
-        with peewee.__exception_wrapper__:
+        with _peewees_errors:
             cursor.execute(sql, params or ())
     except Exception as error:
         if start is not None:

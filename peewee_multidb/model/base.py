@@ -17,7 +17,7 @@ from .ddl import bind_in_scope, ddl_targets, selected
 from .deleting import delete_dependents
 from .fencing import patiently
 from .metadata import OPTIONS, combined, combined_schema, own_options
-from .queries import RoutedAlias, RoutedNoop, RoutedSelect
+from .reads import RoutedAlias, RoutedNoop, RoutedSelect
 from .rows import at_home, at_node, refuse_strangers, rehome, row_home
 from .stock import stock
 from .writes import RoutedDelete, RoutedInsert, RoutedRaw, RoutedUpdate

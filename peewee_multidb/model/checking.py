@@ -49,7 +49,7 @@ def _trouble(model: Any) -> str | None:
         return None
     key = meta.primary_key
     return (
-        f"{model.__name__}.{key.name} is a {type(key).__name__}, which each "
-        f"of its {len(home.rule.names)} shards numbers on its own: two rows will have one key. Use SnowflakeField or "
-        "UUID7Field, or a CompositeKey with the shard key in it."
+        f"{model.__name__}.{key.name} is a {type(key).__name__}, which each of its {len(home.rule.names)} "
+        "shards numbers on its own: two rows will have one key. Use SnowflakeField or UUID7Field, or a "
+        "CompositeKey with the shard key in it."
     )

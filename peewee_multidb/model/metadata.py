@@ -40,7 +40,7 @@ OPTIONS: dict[str, Any] = {
 }
 
 # Attributes of our Metadata; Peewee would let an option of the same name overwrite them.
-_TAKEN = ("given", "handle", "home", "plain_insert", "plain_select", "settle", "settled")
+_TAKEN = ("given", "handle", "home", "plain_insert", "plain_select", "settle", "settled", "shard_nodes")
 
 
 class RoutedMetadata(stock.Metadata):  # type: ignore[misc]
@@ -49,6 +49,8 @@ class RoutedMetadata(stock.Metadata):  # type: ignore[misc]
     home: Home
     #: The node of a row that lives at home, when no scope had a say.
     settled: Scope
+    #: The same of rows that live in a shard.
+    shard_nodes: dict[str, Scope]
     plain_select: Any = None
     _table: Any
     plain_insert: Any = None
@@ -72,6 +74,7 @@ class RoutedMetadata(stock.Metadata):  # type: ignore[misc]
             self.home = BorrowedHome(
                 self.home, lambda: borrowed.fget(self), lambda value: borrowed.fset(self, value)
             )
+        self.shard_nodes = {}
         self.settled = Scope(RowHome(self.home.name or "", self.home), None)
 
     @property

@@ -95,9 +95,7 @@ def _by_shard(
     for position, row in enumerate(rows):
         shard = shard_of_instance(home, row)
         if shard is None:
-            raise MissingShardKey(
-                pruning.without_key(home, f"row {position + 1} of {len(rows)} of {what}")
-            )
+            raise MissingShardKey(pruning.without_key(home, f"row {position + 1} of {len(rows)} of {what}"))
         chosen.setdefault(shard, []).append(row)
     return [
         (_node(model, scope.renamed(around, name), around), chosen[name])

@@ -104,9 +104,14 @@ def home_node(meta: Any, database: Any, around: Scope | None) -> Scope:
     home: Home = meta.home
     target = home.registry.name_of(database) or database
     around = scope.placing(around)
-    if around is None and target == home.name:
+    if around is not None or target.__class__ is not str or home.stored is not None:
+        return Scope(entry_of(target, home), around)
+    if target == home.name:
         return meta.settled  # type: ignore[no-any-return]
-    return Scope(entry_of(target, home), around)
+    node = meta.shard_nodes.get(target)
+    if node is None:
+        node = meta.shard_nodes[target] = Scope(RowHome(target, home), None)
+    return node  # type: ignore[no-any-return]
 
 
 def entry_of(target: Target, home: Home) -> RowHome:
@@ -157,7 +162,7 @@ def at_home(instance: Any) -> Iterator[None]:
 
 @contextmanager
 def at_node(node: Scope | None, home: Home) -> Iterator[None]:
-    """Do something in the scope of a row's node; for None, or a row of a reference model, in the current one."""
+    """Do something in the scope of a row's node, or of the caller for None and for a reference model."""
     if node is None or home.reference:
         yield
         return

@@ -1,8 +1,8 @@
 """Aggregates over several shards, from what each shard says of its own rows.
 
 COUNT, SUM, MIN and MAX of all rows follow from those of the parts. An average does not follow from
-averages; it is made of SUM and COUNT, and typed and rounded as the engine would. For DISTINCT the shards send the
-distinct values themselves.
+averages; it is made of SUM and COUNT, and typed and rounded as the engine would. For DISTINCT the shards
+send the distinct values themselves.
 """
 
 from __future__ import annotations
@@ -82,9 +82,7 @@ class Aggregate:
     def _of_distinct(self, rows: Sequence[Row]) -> Any:
         position = self.key if self.key >= 0 else self.distinct
         prepare = self.prepare or _itself
-        found = {
-            prepare(row[position]): row[self.distinct] for row in rows if row[self.distinct] is not None
-        }
+        found = {prepare(row[position]): row[self.distinct] for row in rows if row[self.distinct] is not None}
         if self.name == "count":
             return len(found)
         total = added(list(found.values()))
@@ -111,7 +109,7 @@ class Aggregate:
 
 
 def added(values: Sequence[Any]) -> Any:
-    """Return the sum of values that are not None; None if there are none. Whole and decimal numbers exactly."""
+    """Return the sum of the values but None; None if there are none. Whole and decimal numbers exactly."""
     known = [value for value in values if value is not None]
     if not known:
         return None

@@ -62,7 +62,7 @@ def _weight(number: Decimal) -> tuple[int, int]:
     """Return the place of the first digit of base 10,000 that is not 0, and that digit."""
     if not number:
         return 0, 0
-    sign, digits, exponent = number.as_tuple()
+    _, digits, exponent = number.as_tuple()
     assert isinstance(exponent, int)
     whole = int("".join(map(str, digits)))
     # Make the exponent a multiple of four, and then cut off groups of four digits.

@@ -72,10 +72,10 @@ class Feeds:
                 yield item
                 continue
             if item.error is not None:
-                error = failure(feed.job.name, item.error)
-                if not self._options.partial or not isinstance(error, Exception):
-                    raise error
-                self._options.missing[feed.job.name] = error
+                failed = failure(feed.job.name, item.error)
+                if not self._options.partial or not isinstance(failed, Exception):
+                    raise failed
+                self._options.missing[feed.job.name] = failed
             return
 
     def close(self) -> None:

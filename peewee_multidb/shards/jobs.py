@@ -35,9 +35,7 @@ class Options:
 
     __slots__ = ("limit", "missing", "partial", "timeout")
 
-    def __init__(
-        self, limit: int | None = None, timeout: float | None = None, partial: bool = False
-    ) -> None:
+    def __init__(self, limit: int | None = None, timeout: float | None = None, partial: bool = False) -> None:
         self.limit = limit
         self.timeout = timeout
         self.partial = partial
@@ -58,8 +56,8 @@ class Deadline:
     def missed_by(self, names: list[str]) -> ScatterTimeout:
         """Return the error for shards that have not answered in time."""
         return ScatterTimeout(
-            f"No answer from {', '.join(map(repr, names))} within {self.seconds:g} s; what runs there was told to "
-            "stop. Give the query more time with .scatter(timeout=seconds), or take what the other shards "
+            f"No answer from {', '.join(map(repr, names))} within {self.seconds:g} s; what runs there was "
+            "told to stop. Give the query more time with .scatter(timeout=seconds), or take what the other shards "
             "have with .scatter(partial=True).",
             shards=names,
         )
@@ -78,9 +76,10 @@ class Job:
         self.name = name
         self.database = database
         self.work = work
-        self.stopped = False
         self.used: list[Any] = []
         self._lock = threading.Lock()
+        # Set by another thread, perhaps in the middle of everything.
+        self._stop = threading.Event()
         self._active: tuple[Any, Any] | None = None
         self._lent: tuple[Any, Any] | None = None
 
@@ -88,6 +87,11 @@ class Job:
         """Keep the connection of this thread's or task's transaction for whoever does the work."""
         state = self.database._state
         self._lent = (state.conn, state.transactions)
+
+    @property
+    def stopped(self) -> bool:
+        """Whether nobody wants the result any more."""
+        return self._stop.is_set()
 
     @property
     def is_lent(self) -> bool:
@@ -122,14 +126,14 @@ class Job:
         finally:
             with self._lock:
                 self._active = None
-        if self.stopped and not self.is_lent:
+        if self._stop.is_set() and not self.is_lent:
             # What told the server to stop may still arrive, and must not hit the next statement.
             connections.drop(server)
 
     def stop(self) -> None:
         """Do not begin, or tell the server to stop."""
         with self._lock:
-            self.stopped = True
+            self._stop.set()
             if self._active is not None and not connections.is_async(self._active[0]):
                 cancel(*self._active)
 
@@ -162,23 +166,24 @@ def _on_lent(database: Any, lent: tuple[Any, Any], work: Callable[[], Any]) -> A
 
 
 def failure(name: str, error: BaseException) -> BaseException:
-    """Return the error to raise for a shard that failed: it names the shard, and is what it was before too."""
+    """Return the error to raise for a shard that failed: it names the shard, and is what it was before."""
     if not isinstance(error, Exception) or isinstance(error, ShardMoved):
         return error
     if isinstance(error, MultiDBError) and not isinstance(error, peewee.OperationalError):
         return error
-    kind = _failed_as(type(error)) if isinstance(error, peewee.DatabaseError) else ShardFailed
+    cause: Any = type(error)
+    kind: Any = _failed_as(cause) if isinstance(error, peewee.DatabaseError) else ShardFailed
     found = kind(
         f"Shard {name!r} failed, and the others were told to stop: {type(error).__name__}: {error}. "
         "Rows of the shards that answer come with .scatter(partial=True).",
         shard=name,
     )
     found.__cause__ = error
-    return found
+    return found  # type: ignore[no-any-return]
 
 
 @functools.cache
-def _failed_as(kind: type[Exception]) -> type[ShardFailed]:
+def _failed_as(kind: Any) -> type[ShardFailed]:
     if issubclass(ShardFailed, kind):
         return ShardFailed
     # With the arguments of ours, whatever those of the other are.

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from peewee import OP
 
@@ -39,6 +38,7 @@ __all__ = [
     "key_label",
     "key_value",
     "not_one",
+    "only_shard",
     "refuse_moving",
     "refuse_wrong_shard",
     "shards_for",
@@ -48,8 +48,7 @@ __all__ = [
 Shards = set[str] | None
 
 
-@dataclass(slots=True)
-class Footprint:
+class Footprint(NamedTuple):
     """What a query touches of sharded models.
 
     Attributes:
@@ -118,11 +117,18 @@ def footprint(home: Home, query: Any) -> Footprint:
         return _ordered(home, shards_of_rows(home, query))
     if query is None or not hasattr(query, "_where"):
         return Footprint(rule.names if rule is not None else (), False)
-    if rule is not None and _is_alone(query):
-        shard = _by_one_equality(home, query._where)
-        if shard is not None:
-            return Footprint((shard,), True)
+    shard = None if rule is None else only_shard(home, query)
+    if shard is not None:
+        return Footprint((shard,), True)
     return _examined(home, Statement(query))
+
+
+def only_shard(home: Home, query: Any) -> str | None:
+    """Return the shard of a SELECT of nothing but one row's or key's worth, or None for any other query.
+
+    The commonest of all queries, which need not be looked at any longer.
+    """
+    return _by_one_equality(home, query._where) if _is_alone(query) else None
 
 
 def _is_alone(query: Any) -> bool:
@@ -311,6 +317,7 @@ def _united(one: Shards, other: Shards) -> Shards:
 
 
 # What is refused
+
 
 def not_one(home: Home, query: Any, shards: Sequence[str] | None = None) -> MultiDBError:
     """Return the error for a query that has to run on one shard, and does not.

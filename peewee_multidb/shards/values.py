@@ -31,6 +31,13 @@ _NO_TEXT = (
 )
 
 
+#: Fields that leave values of a type as they are; not their subclasses, which may do anything.
+_AS_THEY_ARE: dict[type, frozenset[Any]] = {
+    int: frozenset((stock.IntegerField, stock.BigIntegerField, stock.SmallIntegerField)),
+    str: frozenset((stock.CharField, stock.TextField)),
+}
+
+
 def is_value(value: Any) -> bool:
     """Whether something in a query is a value that is known here."""
     if isinstance(value, stock.Value):
@@ -51,6 +58,8 @@ def python_value(field: Any, value: Any) -> Any:
     Raises:
         InvalidShardKey: the value is a text that only the database could make a value of the field of.
     """
+    if type(field) in _AS_THEY_ARE.get(type(value), ()):
+        return value
     if isinstance(value, stock.Value):
         value = value.value
     while isinstance(field, stock.ForeignKeyField):

@@ -24,7 +24,12 @@ own = Databases()
 
 def sharded(*names: str, **attributes: Any) -> Any:
     options = {"registry": own, "db_name": HashShards(*names), "shard_key": "n", **attributes.pop("meta", {})}
-    attributes = {"n": IntegerField(), "Meta": type("Meta", (), options), "__module__": __name__, **attributes}
+    attributes = {
+        "n": IntegerField(),
+        "Meta": type("Meta", (), options),
+        "__module__": __name__,
+        **attributes,
+    }
     return type(Model)("Thing", (Model,), attributes)
 
 
@@ -32,7 +37,9 @@ def sharded(*names: str, **attributes: Any) -> Any:
 def test_a_key_that_each_shard_numbers_is_warned_of(attributes: Any) -> None:
     model = sharded("a", "b", **attributes)
     name = model._meta.primary_key.name
-    with pytest.warns(CollidingKeys, match=rf"Thing.{name} is a AutoField, which each of its 2 shards numbers"):
+    with pytest.warns(
+        CollidingKeys, match=rf"Thing.{name} is a AutoField, which each of its 2 shards numbers"
+    ):
         assert len(check_keys(model)) == 1
 
 

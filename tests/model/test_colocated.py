@@ -13,8 +13,8 @@ from peewee import CharField, ForeignKeyField, IntegerField
 from peewee_multidb import (
     ConfigurationError,
     CrossDatabaseQuery,
-    Databases,
     DatabaseNotAllowed,
+    Databases,
     HashShards,
     MissingShardKey,
     Model,
@@ -312,9 +312,9 @@ def test_joins_with_a_reference_model_stay_in_each_shard(s: Any) -> None:
     other = s.Country.select(s.Country, s.User).join(s.User, attr="one").where(s.User.id == one)
     assert explain_route(other).databases == ("s1",)
     assert [row.one.id for row in other] == [one]
-    assert sorted(row.one.id for row in s.Country.select(s.Country, s.User).join(s.User, attr="one")) == sorted(
-        keys_of(s, shard, 1)[0] for shard in SHARDS
-    )
+    assert sorted(
+        row.one.id for row in s.Country.select(s.Country, s.User).join(s.User, attr="one")
+    ) == sorted(keys_of(s, shard, 1)[0] for shard in SHARDS)
 
 
 def test_a_reference_model_may_list_its_databases(s: Any) -> None:
@@ -347,7 +347,7 @@ def test_raw_sql_on_a_reference_model_may_read_and_not_write(s: Any) -> None:
 def test_explain_names_every_copy_of_a_write(s: Any) -> None:
     route = explain_route(s.Country.insert(code="x"))
     assert route.databases == SHARDS
-    assert str(route).startswith("Country -> s0, s1, s2 (primary)\n  1. 's0', 's1', 's2': Country is a reference")
+    assert str(route).startswith("Country -> s0, s1, s2 (primary)\n  1. 's0', 's1', 's2': Country is a ref")
     assert explain_route(s.Country.select()).databases == ("s0",)
 
 
@@ -365,19 +365,21 @@ def declared(registry_: Any = None, **options: Any) -> Any:
             shard_key = "code"
 
     options = {
-        key: value(Parent) if key == "colocate_with" and callable(value) and not isinstance(value, type) else value
+        key: value(Parent) if key == "colocate_with" and not isinstance(value, type) else value
         for key, value in options.items()
     }
     fields = options.pop("fields", lambda parent: {"parent": ForeignKeyField(parent)})(Parent)
     meta = type("Meta", (), options)
-    made = type(Model)("Child", (Model,), {"Meta": meta, "__module__": __name__, **fields})
-    return made
+    return type(Model)("Child", (Model,), {"Meta": meta, "__module__": __name__, **fields})
 
 
 OWN = Databases()
 WRONG = [
     ({"reference": True, "db_name": "s0"}, "reference = True needs the databases as db_name"),
-    ({"reference": True, "db_name": ("s0", "s1"), "shard_key": "parent"}, "a reference model has no shard_key"),
+    (
+        {"reference": True, "db_name": ("s0", "s1"), "shard_key": "parent"},
+        "a reference model has no shard_key",
+    ),
     ({"reference": "yes"}, "it takes True or False"),
     ({"colocate_with": int}, "it takes a sharded model"),
     ({"colocate_with": lambda parent: parent, "db_name": "x"}, "has both colocate_with and db_name"),
@@ -419,3 +421,36 @@ def test_a_field_of_the_parents_name_is_the_key() -> None:
 def test_no_constraint_is_made_to_or_from_sharded_and_reference_models(s: Any) -> None:
     for model in (s.User, s.Order, s.Line, s.Friend):
         assert s.own["s0"].get_foreign_keys(model._meta.table_name) == []
+
+
+def test_the_rows_of_a_many_to_many_field_are_beside_their_owner(s: Any) -> None:
+    class Tag(base_model(s.own)):  # type: ignore[misc]
+        text = CharField(primary_key=True)
+
+        class Meta:
+            db_name = s.rule
+            reference = True
+
+    class Reader(base_model(s.own)):  # type: ignore[misc]
+        id = IntegerField(primary_key=True)
+        tags = peewee.ManyToManyField(Tag, backref="readers")
+
+        class Meta:
+            db_name = s.rule
+            shard_key = "id"
+
+    through = Reader.tags.get_through_model()
+    s.own.create_tables([Tag, Reader, through])
+    Tag.insert_many([{"text": text} for text in "abc"]).execute()
+    Reader.insert_many([{"id": number} for number in range(1, 10)]).execute()
+    for number in range(1, 10):
+        reader = Reader.get_by_id(number)
+        reader.tags.add(["a", "b"])
+        reader.tags.remove("a")
+        assert [tag.text for tag in reader.tags] == ["b"]
+        assert {database_of(row) for row in through.select().where(through.reader == number)} == {
+            s.rule.shard_of(number)
+        }
+    assert sorted(row.id for row in Tag.get(Tag.text == "b").readers) == list(range(1, 10))
+    Reader.get_by_id(3).tags.clear()
+    assert through.select().count() == 8

@@ -109,7 +109,9 @@ KEYS: list[tuple[Any, list[Any]]] = [
 @pytest.mark.parametrize(("field", "values"), KEYS, ids=[type(field).__name__ for field, _ in KEYS])
 def test_a_loaded_key_is_the_key_that_was_written(engines: Databases, field: Any, values: list[Any]) -> None:
     class Keyed(Model):
-        key = type(field)(**({"max_digits": 10, "decimal_places": 2} if isinstance(field, DecimalField) else {}))
+        key = type(field)(
+            **({"max_digits": 10, "decimal_places": 2} if isinstance(field, DecimalField) else {})
+        )
         n = IntegerField()
 
         class Meta:

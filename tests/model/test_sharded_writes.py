@@ -10,7 +10,7 @@ import peewee
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from peewee import EXCLUDED, CharField, Case, IntegerField, TextField, fn
+from peewee import EXCLUDED, Case, CharField, IntegerField, TextField, fn
 
 from peewee_multidb import (
     Databases,
@@ -91,7 +91,9 @@ def test_a_row_without_its_key_refuses_all(s: Any) -> None:
         [{"user": 1}, {"user": None}],
         [{"user": 1}, {"user": fn.ABS(-1)}],
     ):
-        with pytest.raises(MissingShardKey, match=r"the shard key user is not in row 2 of 2\. Add Visit.user"):
+        with pytest.raises(
+            MissingShardKey, match=r"the shard key user is not in row 2 of 2\. Add Visit.user"
+        ):
             s.Visit.insert_many(rows).execute()
     with pytest.raises(MissingShardKey):
         s.Visit.insert_many([("x",)], fields=["page"]).execute()
@@ -357,7 +359,10 @@ def test_no_write_under_use_replica_nor_to_a_read_only_shard(s: Any, tmp_path: P
     s.own.add("s2", f"sqlite:///{tmp_path}/s2.db", read_only=True)
     with pytest.raises(ReadOnlyDatabase):
         s.Visit.insert_many([{"user": number} for number in range(9)]).execute()
-    assert [s.own[name].execute_sql("SELECT COUNT(*) FROM visit").fetchone()[0] for name in SHARDS[:2]] == [0, 0]
+    assert [s.own[name].execute_sql("SELECT COUNT(*) FROM visit").fetchone()[0] for name in SHARDS[:2]] == [
+        0,
+        0,
+    ]
 
 
 # Instances

@@ -1,4 +1,4 @@
-"""Ids made here: unique over workers, threads and processes, in the order of time, whatever the clock does."""
+"""Ids made here: unique over workers, threads and processes, and growing whatever the clock does."""
 
 from __future__ import annotations
 

@@ -84,7 +84,8 @@ def test_types_are_kept_apart() -> None:
 
 
 @pytest.mark.parametrize(
-    "key", [True, False, 1.5, None, Decimal("NaN"), Decimal("Infinity"), [1], {1}, object(), (1, None), (True,)]
+    "key",
+    [True, False, 1.5, None, Decimal("NaN"), Decimal("Infinity"), [1], {1}, object(), (1, None), (True,)],
 )
 def test_what_is_no_key_is_refused(key: Any) -> None:
     with pytest.raises(InvalidShardKey, match="is not a shard key"):

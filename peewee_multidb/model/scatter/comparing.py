@@ -6,8 +6,6 @@ import decimal
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import peewee
-
 from ...errors import ScatterNotSupported
 from ...shards.collations import BINARY, OPAQUE, TextRule, named
 from ...shards.merging import Term
@@ -21,7 +19,7 @@ __all__ = ["Columns", "Comparing"]
 Prepare = Callable[[Any], Any]
 
 #: What MySQL stores in a FLOAT has more digits than it shows.
-_UNROUNDED = peewee.SQL("+ 0e0")
+_UNROUNDED = stock.SQL("+ 0e0")
 
 
 class Columns:
@@ -66,7 +64,7 @@ class Comparing:
         return Term(at, descending, nulls_first, prepare)
 
     def direction(self, ordering: Any, node: Any) -> tuple[bool, bool | None]:
-        """Return whether a term of an ORDER BY falls, and whether NULL comes first; None where there is none."""
+        """Return whether a term of an ORDER BY falls, and whether NULL comes first; None if there is none."""
         descending = isinstance(ordering, stock.Ordering) and ordering.direction == "DESC"
         nulls = getattr(ordering, "nulls", None)
         if not self.may_be_null(node):
@@ -87,12 +85,13 @@ class Comparing:
         node = plain(node)
         kind = kind_of(node)
         if kind == Kind.JSON:
-            raise refused(self._query, clause, f"compares JSON ({_label(node)}), which every engine does its own way")
+            raise refused(
+                self._query, clause, f"compares JSON ({_label(node)}), which every engine does its own way"
+            )
         if kind == Kind.TEXT or collation or (kind == Kind.UUID and self.engine == "mysql"):
             return self._text(node, position, columns, clause, collation)
-        if kind == Kind.FLOAT and self.engine == "mysql" and isinstance(node, peewee.FloatField):
-            if not isinstance(node, peewee.DoubleField):
-                return columns.add(peewee.NodeList((node, _UNROUNDED))), None
+        if self.engine == "mysql" and _is_single(node):
+            return columns.add(stock.NodeList((node, _UNROUNDED))), None
         if self._shards.mixed:
             return position, self._mixed(node, kind, clause)
         if kind in (Kind.FLOAT, Kind.DECIMAL) and self.engine == "postgresql":
@@ -106,10 +105,10 @@ class Comparing:
     def may_be_null(self, node: Any) -> bool:
         """Whether a node can be NULL, as far as is known."""
         node = plain(node)
-        if isinstance(node, peewee.Field) and not self._is_compound:
+        if isinstance(node, stock.Field) and not self._is_compound:
             source = source_of(node)
             return bool(base_field(node).null) or id(source) in self._nullable
-        return not (isinstance(node, peewee.Function) and (node.name or "").lower() == "count")
+        return not (isinstance(node, stock.Function) and (node.name or "").lower() == "count")
 
     def rule_of(self, node: Any, clause: str, collation: str | None = None) -> TextRule:
         """Return how text of a node compares on every shard.
@@ -132,9 +131,11 @@ class Comparing:
         names = {rule.name for rule in rules}
         if len(names) > 1:
             raise refused(
-                self._query, clause, f"compares text ({_label(node)}) by different collations: {', '.join(sorted(names))}",
+                self._query,
+                clause,
+                f"compares text ({_label(node)}) by different collations: {', '.join(sorted(names))}",
                 "Give the columns one binary collation.",
-            )  # fmt: skip
+            )
         return next(iter(rules))
 
     def is_exact(self, field: Any) -> bool:
@@ -146,21 +147,23 @@ class Comparing:
     ) -> tuple[int, Prepare | None]:
         rule = self.rule_of(node, clause, collation)
         if rule.prepare is None:
+            name = "'\"C\"'" if self.engine == "postgresql" else "'BINARY'"
             raise refused(
                 self._query,
                 clause,
-                f"compares text ({_label(node)}) under the collation {rule.name}, which only the engine itself can do",
-                "Name a binary collation, "
-                + ("as in field.collate('\"C\"')." if self.engine == "postgresql" else "as in field.collate('BINARY')."),
+                f"compares text ({_label(node)}) under the collation {rule.name}, as only the engine can",
+                f"Name a binary collation, as in field.collate({name}).",
             )
         if rule.weight:
             if self._shards.mixed:
-                raise refused(self._query, clause, f"compares text ({_label(node)}) by the rules of two engines")
-            return columns.add(peewee.fn.WEIGHT_STRING(node)), rule.prepare
+                raise refused(
+                    self._query, clause, f"compares text ({_label(node)}) by the rules of two engines"
+                )
+            return columns.add(stock.fn.WEIGHT_STRING(node)), rule.prepare
         return position, None if rule.exact and not self._shards.mixed else rule.prepare
 
     def _mixed(self, node: Any, kind: str, clause: str) -> Prepare:
-        if isinstance(node, peewee.Field):
+        if isinstance(node, stock.Field):
             convert = node.python_value
             if kind in (Kind.FLOAT, Kind.DECIMAL):
                 return lambda value: _with_nan(convert(value))
@@ -188,6 +191,10 @@ class Comparing:
         return no_text
 
 
+def _is_single(node: Any) -> bool:
+    return isinstance(node, stock.FloatField) and not isinstance(node, stock.DoubleField)
+
+
 def _with_nan(value: Any) -> Any:
     # Greater than every number, and equal to itself.
     return (1,) if value != value else (0, value)
@@ -200,9 +207,9 @@ def _by_storage_class(value: Any) -> Any:
 
 
 def _label(node: Any) -> str:
-    if isinstance(node, peewee.Field):
+    if isinstance(node, stock.Field):
         return f"{base_field(node).model.__name__}.{base_field(node).name}"
-    if isinstance(node, peewee.Function):
+    if isinstance(node, stock.Function):
         return f"{node.name}()"
     return "an expression"
 

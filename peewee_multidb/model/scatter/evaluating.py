@@ -11,8 +11,6 @@ from collections.abc import Callable, Sequence
 from decimal import Decimal
 from typing import Any
 
-import peewee
-
 from ...shards.division import EXACT, divide_postgresql
 from ..stock import stock
 from .nodes import plain
@@ -44,7 +42,9 @@ def is_true(value: Any) -> bool:
     return value is not None and bool(value)
 
 
-def calculation(node: Any, inner: Callable[[Any], Evaluator | None], query: Any, engine: str, clause: str) -> Evaluator:
+def calculation(
+    node: Any, inner: Callable[[Any], Evaluator | None], query: Any, engine: str, clause: str
+) -> Evaluator:
     """Return what calculates an expression.
 
     Args:
@@ -71,17 +71,17 @@ class _Compiler:
 
     def compile(self, node: Any) -> Evaluator:
         node = plain(node)
-        found = self._inner(node) if isinstance(node, peewee.Node) else None
+        found = self._inner(node) if isinstance(node, stock.Node) else None
         if found is not None:
             return found
-        if isinstance(node, peewee.Expression):
+        if isinstance(node, stock.Expression):
             return self._expression(node)
         if isinstance(node, stock.Negated):
             operand = self.compile(node.node)
             return lambda values: _not(operand(values))
-        if isinstance(node, peewee.Value):
+        if isinstance(node, stock.Value):
             node = node.value
-        if isinstance(node, peewee.SQL) and node.sql.strip().isdecimal():
+        if isinstance(node, stock.SQL) and node.sql.strip().isdecimal():
             node = int(node.sql)
         if node is None or isinstance(node, (bool, int, float, Decimal)):
             if isinstance(node, Decimal) and self._engine == "sqlite":
@@ -106,7 +106,7 @@ class _Compiler:
             for test in tests:
                 found = _or(found, test)
             return found if name == "IN" else (lambda values: _not(found(values)))
-        if name == "BETWEEN" and isinstance(node.rhs, peewee.NodeList):
+        if name == "BETWEEN" and isinstance(node.rhs, stock.NodeList):
             low, _, high = node.rhs.nodes
             return _and(self._compare(">=", node.lhs, low), self._compare("<=", node.lhs, high))
         if name in _COMPARE:
@@ -147,7 +147,7 @@ class _Compiler:
         if not b:
             if self._engine == "sqlite":
                 return None
-            raise peewee.DataError("division by zero")
+            raise stock.DataError("division by zero")
         if isinstance(a, int) and isinstance(b, int):
             whole = abs(a) // abs(b)
             return whole if (a < 0) == (b < 0) else -whole
@@ -198,8 +198,8 @@ def _or(one: Evaluator, two: Evaluator) -> Evaluator:
 
 
 def _label(node: Any) -> str:
-    if isinstance(node, peewee.Field):
+    if isinstance(node, stock.Field):
         return f"{node.model.__name__}.{node.name}"
-    if isinstance(node, peewee.Function):
+    if isinstance(node, stock.Function):
         return f"{node.name}()"
-    return f"a {type(node).__name__}" if isinstance(node, peewee.Node) else repr(node)
+    return f"a {type(node).__name__}" if isinstance(node, stock.Node) else repr(node)

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-import peewee
-
 from ...shards.aggregates import Aggregate
 from ...shards.merging import Tagged, Term, key_function
 from ..stock import stock
@@ -66,7 +64,9 @@ class GroupsPlan:
         self._extra: list[Any] = []
         self._limit, self._offset = limits(query)
         if query._simple_distinct or query._distinct is not None:
-            raise refused(query, "DISTINCT with aggregates", "is not needed with the right GROUP BY", "Drop it.")
+            raise refused(
+                query, "DISTINCT with aggregates", "is not needed with the right GROUP BY", "Drop it."
+            )
         for node in query._group_by or ():
             self._group_by(node)
         self._selected = [self._output(node, "SELECT") for node in query._returning]
@@ -75,7 +75,7 @@ class GroupsPlan:
         self.group_by = (*self._key_nodes, *self._extra) or None
         if not self.columns.nodes:
             # SELECT 1 ... GROUP BY nothing: only the number of groups counts.
-            self.columns.add(peewee.SQL("1"))
+            self.columns.add(stock.SQL("1"))
 
     # What each shard is asked
 
@@ -104,23 +104,25 @@ class GroupsPlan:
         if at is None and self._is_determined(node):
             at = self._positions[wanted] = self.columns.add(node)
         if at is None:
-            if isinstance(node, peewee.Field):
+            if isinstance(node, stock.Field):
                 raise refused(
                     self._query,
                     f"{base_field(node).model.__name__}.{base_field(node).name}",
                     "is neither in GROUP BY nor in an aggregate",
                     "Add it to group_by(), or take its MIN or MAX.",
                 )
-            what = is_row_local(node) if isinstance(node, peewee.Function) else None
+            what = is_row_local(node) if isinstance(node, stock.Function) else None
             if what is not None:
-                raise refused(self._query, what, "cannot be put together from its parts", "Calculate it in Python.")
+                raise refused(
+                    self._query, what, "cannot be put together from its parts", "Calculate it in Python."
+                )
             return None
         position = at
         return lambda values: values[0][position]
 
     def _is_determined(self, node: Any) -> bool:
-        """Whether a node has one value in a group: it is made of group keys, or of fields that hang on one."""
-        if contains_aggregate(node) or is_row_local(node) is not None or isinstance(node, peewee.SQL):
+        """Whether a node has one value in a group: made of group keys, or of fields that hang on one."""
+        if contains_aggregate(node) or is_row_local(node) is not None or isinstance(node, stock.SQL):
             return False
         fields = fields_in(node)
         return bool(fields) and all(
@@ -131,7 +133,7 @@ class GroupsPlan:
         source = source_of(field)
         model = model_of(source)
         key = getattr(getattr(model, "_meta", None), "primary_key", None)
-        if not key or not isinstance(field, peewee.Field):
+        if not key or not isinstance(field, stock.Field):
             return False
         names = key.field_names if isinstance(key, stock.CompositeKey) else (key.name,)
         return all(("field", id(source), name) in self._positions for name in names)
@@ -165,16 +167,21 @@ class GroupsPlan:
     def _distinct(self, node: Any, name: str, argument: Any, engine: str) -> Aggregate:
         if node._filter is not None:
             raise refused(
-                self._query, f"{node.name}(DISTINCT ...) with a filter", "cannot be put together", "Use where()."
+                self._query,
+                f"{node.name}(DISTINCT ...) with a filter",
+                "cannot be put together",
+                "Use where().",
             )
         value = self.columns.add(argument)
         self._extra.append(argument)
         key, prepare = self._comparing.key(argument, value, self.columns, f"{node.name}(DISTINCT ...)")
         sample = -1
         if name != "count":
-            sample = self.columns.add(peewee.Function(name.upper(), (argument,)))
+            sample = self.columns.add(stock.Function(name.upper(), (argument,)))
         scale = self._shards.average_scale() if engine == "mysql" and self._shards.mixed else None
-        return Aggregate(name, engine, value, sample=sample, scale=scale, distinct=value, prepare=prepare, key=key)
+        return Aggregate(
+            name, engine, value, sample=sample, scale=scale, distinct=value, prepare=prepare, key=key
+        )
 
     def _split_having(self) -> tuple[Any, Evaluator | None]:
         """Return the condition that each shard checks, and the one that is checked here."""
@@ -182,7 +189,7 @@ class GroupsPlan:
         here: list[Evaluator] = []
         for node in _conjuncts(self._query._having):
             if self._is_determined(node) and not self._shards.mixed:
-                there = node if there is None else peewee.Expression(there, "AND", node)
+                there = node if there is None else stock.Expression(there, "AND", node)
             else:
                 here.append(self._output(node, "HAVING"))
         if not here:
@@ -204,7 +211,9 @@ class GroupsPlan:
         value = self._output(node, "ORDER BY")
         before = len(self.columns.nodes)
         of = node.arguments[0] if aggregate_name(node) in ("min", "max") else node
-        term = self._comparing.term(ordering, node if aggregate_name(node) is None else _kinded(node, of), 0, self.columns)
+        term = self._comparing.term(
+            ordering, node if aggregate_name(node) is None else _kinded(node, of), 0, self.columns
+        )
         if len(self.columns.nodes) != before:
             raise refused(
                 self._query, "ORDER BY", "orders groups by text under the collation of one engine",
@@ -220,7 +229,7 @@ class GroupsPlan:
         return cut(comparable(self._rows(streams), error), self._limit, self._offset)
 
     def _rows(self, streams: Sequence[Iterator[Any]]) -> Iterator[list[Tagged]]:
-        rows = []
+        rows: list[Tagged] = []
         for values in self._groups(streams):
             if self._having is None or is_true(self._having(values)):
                 row = tuple([output(values) for output in self._selected])
@@ -245,7 +254,8 @@ class GroupsPlan:
                     found.setdefault(self._key(row), []).append(row)
         for rows in found.values():
             aggregates = [
-                one.of(rows) if convert is None else convert(one.of(rows)) for one, convert in self._aggregates
+                one.of(rows) if convert is None else convert(one.of(rows))
+                for one, convert in self._aggregates
             ]
             yield (rows[0] if rows else ()), aggregates
 
@@ -270,7 +280,7 @@ class _Same:
 
 def _like(node: Any, name: str) -> Any:
     """Return another aggregate of the same argument, with the same filter."""
-    other = peewee.Function(name, node.arguments)
+    other = stock.Function(name, node.arguments)
     other._filter = node._filter
     return other
 
@@ -283,6 +293,6 @@ def _kinded(node: Any, of: Any) -> Any:
 def _conjuncts(node: Any) -> list[Any]:
     if node is None:
         return []
-    if isinstance(node, peewee.Expression) and node.op == "AND":
+    if isinstance(node, stock.Expression) and node.op == "AND":
         return [*_conjuncts(node.lhs), *_conjuncts(node.rhs)]
     return [node]

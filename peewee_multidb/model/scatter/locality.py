@@ -8,8 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import peewee
-
 from ... import routing
 from ... import scope as scopes
 from ...home import Home
@@ -33,7 +31,7 @@ def sharded_home(source: Any) -> Home | None:
 
 def sources_of(item: Any) -> list[Any]:
     """Return the sources that a FROM item is made of."""
-    if isinstance(item, peewee.Join):
+    if isinstance(item, stock.Join):
         return [*sources_of(item.lhs), *sources_of(item.rhs)]
     return [item]
 
@@ -47,7 +45,7 @@ def nullable_sources(query: Any) -> set[int]:
 
 
 def _nullable(item: Any, found: set[int]) -> None:
-    if not isinstance(item, peewee.Join):
+    if not isinstance(item, stock.Join):
         return
     kind = _kind(item)
     if any(word in kind for word in _PRESERVES_LEFT):
@@ -97,7 +95,7 @@ def _all_sources(query: Any) -> Iterator[Any]:
                 yield from _all_sources(source)
             else:
                 yield source
-        if isinstance(item, peewee.Join):
+        if isinstance(item, stock.Join):
             for inner in pieces.queries(item._on):
                 yield from _all_sources(inner)
     for part in (query._where, query._having, query._returning, query._order_by, query._group_by):

@@ -5,8 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
-import peewee
-
+from ..stock import stock
 from .nodes import Kind, is_distinct, kind_of, walk
 from .refusals import refused
 
@@ -16,7 +15,9 @@ __all__ = ["check_mixed", "summing"]
 _SAME = frozenset(
     {"AND", "OR", "=", "!=", "<", "<=", ">", ">=", "IN", "NOT IN", "IS", "IS NOT", "BETWEEN", "+", "-", "*"}
 )
-_FUNCTIONS = frozenset({"count", "sum", "min", "max", "avg", "abs", "coalesce", "nullif", "distinct", "exists"})
+_FUNCTIONS = frozenset(
+    {"count", "sum", "min", "max", "avg", "abs", "coalesce", "nullif", "distinct", "exists"}
+)
 
 
 def check_mixed(query: Any, comparing: Any) -> None:
@@ -25,7 +26,7 @@ def check_mixed(query: Any, comparing: Any) -> None:
     Raises:
         ScatterNotSupported: the query has such a thing.
     """
-    joined = [item._on for item in query._from_list if isinstance(item, peewee.Join)]
+    joined = [item._on for item in query._from_list if isinstance(item, stock.Join)]
     for clause, part in (
         ("WHERE", query._where),
         ("ON", joined),
@@ -39,20 +40,19 @@ def check_mixed(query: Any, comparing: Any) -> None:
 
 
 def _check(query: Any, clause: str, node: Any, comparing: Any) -> None:
-    if isinstance(node, peewee.Expression):
+    if isinstance(node, stock.Expression):
         operator = str(node.op)
         if operator not in _SAME:
-            raise refused(
-                query, f"{operator} in {clause}", "is not the same for every engine of the shards"
-            )
-        if operator not in ("AND", "OR", "IS", "IS NOT") and Kind.TEXT in (kind_of(node.lhs), kind_of(node.rhs)):
+            raise refused(query, f"{operator} in {clause}", "is not the same for every engine of the shards")
+        if operator not in ("AND", "OR", "IS", "IS NOT") and Kind.TEXT in (
+            kind_of(node.lhs),
+            kind_of(node.rhs),
+        ):
             rule = comparing.rule_of(node, clause)
             if not rule.exact:
                 raise refused(query, clause, f"compares text by the collation {rule.name} of one engine")
-    elif isinstance(node, peewee.Function) and (node.name or "").lower() not in _FUNCTIONS:
-        raise refused(
-            query, f"{node.name}() in {clause}", "is not the same for every engine of the shards"
-        )
+    elif isinstance(node, stock.Function) and (node.name or "").lower() not in _FUNCTIONS:
+        raise refused(query, f"{node.name}() in {clause}", "is not the same for every engine of the shards")
 
 
 def summing(query: Any, name: str, node: Any, shards: Any) -> Any:
@@ -86,7 +86,7 @@ def summing(query: Any, name: str, node: Any, shards: Any) -> Any:
 def _is_small(node: Any) -> bool:
     """Whether PostgreSQL takes the values for INTEGER, whose sums are BIGINT; those of BIGINT are NUMERIC."""
     for one in walk(node):
-        if isinstance(one, peewee.Field) and str(one.field_type).upper() not in ("INT", "SMALLINT", "AUTO"):
+        if isinstance(one, stock.Field) and str(one.field_type).upper() not in ("INT", "SMALLINT", "AUTO"):
             return False
         if isinstance(one, int) and not -(2**31) <= one < 2**31:
             return False

@@ -1,4 +1,4 @@
-"""Reading the parts of a query: what is inside a node, whether two are the same, of what kind its values are."""
+"""Reading the parts of a query: what is inside a node, whether two say the same, what kind a value is."""
 
 from __future__ import annotations
 
@@ -6,13 +6,10 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-import peewee
-
 from .. import dialect
 from ..stock import stock
 
 __all__ = [
-    "AGGREGATES",
     "MERGED",
     "Kind",
     "aggregate_name",
@@ -56,35 +53,33 @@ _KINDS = {
 #: The aggregates that can be merged.
 MERGED = frozenset({"count", "sum", "min", "max", "avg"})
 
-#: Functions that are known to look at one row at a time. Any other may be an aggregate.
-_ROW_LOCAL = frozenset(
-    """
-    abs acos asin atan atan2 ceil ceiling cos degrees exp floor ln log log10 log2 mod pi pow power radians
-    round sign sin sqrt tan trunc truncate greatest least coalesce ifnull nullif isnull iif if
-    lower upper length char_length character_length octet_length trim ltrim rtrim substr substring left right
-    replace reverse concat concat_ws instr strpos position lpad rpad repeat initcap ascii char chr hex unhex
-    unicode quote printf format md5 sha1 sha2 crc32 lcase ucase
-    date time datetime julianday strftime unixepoch date_part date_trunc extract year month day hour minute
-    second quarter week weekday dayofweek dayofyear to_char to_date to_timestamp date_format from_unixtime
-    unix_timestamp date_add date_sub datediff timestampdiff age make_date last_day
-    cast typeof json_extract json_type json_valid json_unquote json_array_length jsonb_array_length
-    peewee_date_part peewee_date_trunc
-    """.split()
-)
+# Functions that are known to look at one row at a time. Any other may be an aggregate.
+_NAMES = """
+abs acos asin atan atan2 ceil ceiling cos degrees exp floor ln log log10 log2 mod pi pow power radians
+round sign sin sqrt tan trunc truncate greatest least coalesce ifnull nullif isnull iif if
+lower upper length char_length character_length octet_length trim ltrim rtrim substr substring left right
+replace reverse concat concat_ws instr strpos position lpad rpad repeat initcap ascii char chr hex unhex
+unicode quote printf format md5 sha1 sha2 crc32 lcase ucase
+date time datetime julianday strftime unixepoch date_part date_trunc extract year month day hour minute
+second quarter week weekday dayofweek dayofyear to_char to_date to_timestamp date_format from_unixtime
+unix_timestamp date_add date_sub datediff timestampdiff age make_date last_day
+cast typeof json_extract json_type json_valid json_unquote json_array_length jsonb_array_length
+peewee_date_part peewee_date_trunc
+"""
+_ROW_LOCAL = frozenset(_NAMES.split())
 
-#: Functions of each kind of result, where it does not depend on the arguments.
+# Functions of each kind of result, where it does not depend on the arguments.
+_INTS = """
+count length char_length character_length octet_length instr strpos position ascii unicode crc32 sign
+year month day hour minute second quarter week weekday dayofweek dayofyear date_part peewee_date_part extract
+"""
+_TEXTS = """
+lower upper trim ltrim rtrim substr substring left right replace reverse concat concat_ws lpad rpad repeat
+initcap chr hex md5 sha1 sha2 lcase ucase to_char
+"""
 _FUNCTION_KINDS = {
-    **dict.fromkeys(
-        "count length char_length character_length octet_length instr strpos position ascii unicode crc32 "
-        "year month day hour minute second quarter week weekday dayofweek dayofyear sign "
-        "date_part peewee_date_part extract".split(),
-        Kind.INT,
-    ),
-    **dict.fromkeys(
-        "lower upper trim ltrim rtrim substr substring left right replace reverse concat concat_ws lpad rpad "
-        "repeat initcap chr hex md5 sha1 sha2 lcase ucase to_char".split(),
-        Kind.TEXT,
-    ),
+    **dict.fromkeys(_INTS.split(), Kind.INT),
+    **dict.fromkeys(_TEXTS.split(), Kind.TEXT),
 }
 _SAME_KIND = frozenset(
     {"min", "max", "abs", "coalesce", "ifnull", "nullif", "greatest", "least", "round", "sum"}
@@ -110,23 +105,23 @@ def children(node: Any) -> tuple[Any, ...]:
     """Return what a node is made of; a query inside is not looked into."""
     if isinstance(node, (list, tuple, set, frozenset)):
         return tuple(node)
-    if not isinstance(node, peewee.Node) or isinstance(node, (stock.SelectBase, peewee.Field)):
+    if not isinstance(node, stock.Node) or isinstance(node, (stock.SelectBase, stock.Field)):
         return ()
-    if isinstance(node, peewee.Expression):
+    if isinstance(node, stock.Expression):
         return (node.lhs, node.rhs)
     if isinstance(node, dialect.EngineNode):
         return (dialect.written(node),)
     if isinstance(node, stock.WrappedNode):
         return (node.node,)
-    if isinstance(node, peewee.Function):
+    if isinstance(node, stock.Function):
         return (*node.arguments, node._filter, *(node._order_by or ()))
-    if isinstance(node, peewee.NodeList):
+    if isinstance(node, stock.NodeList):
         return tuple(node.nodes)
     if isinstance(node, stock.Case):
         return (node.predicate, *(part for pair in node.expression_tuples for part in pair), node.default)
-    if isinstance(node, peewee.Value):
+    if isinstance(node, stock.Value):
         return tuple(node.values) if node.multi else ()
-    if isinstance(node, peewee.Window):
+    if isinstance(node, stock.Window):
         return (*(node.partition_by or ()), *(node.order_by or ()))
     return ()
 
@@ -145,52 +140,52 @@ def subqueries(node: Any) -> list[Any]:
 
 def fields_in(node: Any) -> list[Any]:
     """Return the fields and columns in an expression."""
-    return [one for one in walk(node) if isinstance(one, (peewee.Field, peewee.Column))]
+    return [one for one in walk(node) if isinstance(one, (stock.Field, stock.Column))]
 
 
 def source_of(field: Any) -> Any:
     """Return the model or alias that a field or column belongs to."""
-    if isinstance(field, peewee.FieldAlias):
+    if isinstance(field, stock.FieldAlias):
         return field.source
-    return field.model if isinstance(field, peewee.Field) else field.source
+    return field.model if isinstance(field, stock.Field) else field.source
 
 
 def base_field(field: Any) -> Any:
     """Return the Field of a field of an alias."""
-    return field.field if isinstance(field, peewee.FieldAlias) else field
+    return field.field if isinstance(field, stock.FieldAlias) else field
 
 
 def signature(node: Any) -> Any:
     """Return something hashable that is equal for two nodes that say the same, or differs where in doubt."""
     node = plain(node)
-    if isinstance(node, (peewee.Field, peewee.Column)):
+    if isinstance(node, (stock.Field, stock.Column)):
         return ("field", id(source_of(node)), base_field(node).name)
-    if isinstance(node, peewee.Function):
+    if isinstance(node, stock.Function):
         if node._filter is not None or node._order_by:
             return ("node", id(node))
         return ("function", node.name.lower(), *map(signature, node.arguments))
     if isinstance(node, dialect.EngineNode):
         return signature(dialect.written(node))
-    if isinstance(node, peewee.Expression):
+    if isinstance(node, stock.Expression):
         return ("expression", node.op, signature(node.lhs), signature(node.rhs))
-    if isinstance(node, peewee.SQL):
+    if isinstance(node, stock.SQL):
         return ("sql", node.sql, repr(node.params))
-    if isinstance(node, peewee.NodeList):
+    if isinstance(node, stock.NodeList):
         return ("list", node.glue, *map(signature, node.nodes))
     if isinstance(node, stock.Cast):
         return ("cast", repr(node._cast), signature(node.node))
-    if isinstance(node, peewee.Value):
+    if isinstance(node, stock.Value):
         return ("value", repr(node.value))
     if isinstance(node, stock.Case):
         return ("case", *map(signature, children(node)))
-    if isinstance(node, peewee.Node):
+    if isinstance(node, stock.Node):
         return ("node", id(node))
     return ("value", repr(node))
 
 
 def identifier(node: Any) -> str | None:
     """Return the name that a piece of SQL consists of, if it is one."""
-    if isinstance(node, peewee.SQL) and not node.params:
+    if isinstance(node, stock.SQL) and not node.params:
         match = _IDENTIFIER.fullmatch(node.sql)
         return match.group(1) if match else None
     return None
@@ -198,7 +193,7 @@ def identifier(node: Any) -> str | None:
 
 def aggregate_name(node: Any) -> str | None:
     """Return the name of a mergeable aggregate, in lower case, if the node is one."""
-    if isinstance(node, peewee.Function) and node.name and node.name.lower() in MERGED:
+    if isinstance(node, stock.Function) and node.name and node.name.lower() in MERGED:
         # MIN and MAX of two arguments are SQLite's names for LEAST and GREATEST.
         if node.name.lower() in ("min", "max") and len(node.arguments) != 1:
             return None
@@ -211,11 +206,11 @@ def is_distinct(node: Any) -> Any:
     if len(node.arguments) != 1:
         return None
     argument = node.arguments[0]
-    if isinstance(argument, peewee.Function) and (argument.name or "").lower() == "distinct":
+    if isinstance(argument, stock.Function) and (argument.name or "").lower() == "distinct":
         return argument.arguments[0] if len(argument.arguments) == 1 else None
-    if isinstance(argument, peewee.NodeList) and len(argument.nodes) == 2:
+    if isinstance(argument, stock.NodeList) and len(argument.nodes) == 2:
         first, second = argument.nodes
-        if isinstance(first, peewee.SQL) and first.sql.strip().upper() == "DISTINCT":
+        if isinstance(first, stock.SQL) and first.sql.strip().upper() == "DISTINCT":
             return second
     return None
 
@@ -228,15 +223,15 @@ def contains_aggregate(node: Any) -> bool:
 def is_row_local(node: Any) -> str | None:
     """Return what in an expression may depend on other rows, or None when nothing can."""
     for one in walk(node):
-        if isinstance(one, peewee.Window) or isinstance(one, stock.WindowAlias):
+        if isinstance(one, (stock.Window, stock.WindowAlias)):
             return "a window function (OVER)"
-        if isinstance(one, peewee.Function):
+        if isinstance(one, stock.Function):
             name = (one.name or "").lower()
             if name not in _ROW_LOCAL and aggregate_name(one) is None:
                 if name in ("min", "max"):
                     continue
                 return f"the function {one.name}()"
-        elif isinstance(one, peewee.SQL) and not _is_harmless(one.sql):
+        elif isinstance(one, stock.SQL) and not _is_harmless(one.sql):
             return f"the raw SQL {one.sql!r}"
     return None
 
@@ -248,15 +243,15 @@ def _is_harmless(text: str) -> bool:
 def kind_of(node: Any) -> str:
     """Return the kind of a node's values; unknown where its parts do not tell."""
     node = plain(node)
-    if isinstance(node, peewee.ForeignKeyField) or (
-        isinstance(node, peewee.FieldAlias) and isinstance(node.field, peewee.ForeignKeyField)
+    if isinstance(node, stock.ForeignKeyField) or (
+        isinstance(node, stock.FieldAlias) and isinstance(node.field, stock.ForeignKeyField)
     ):
         return kind_of(base_field(node).rel_field)
-    if isinstance(node, peewee.Field):
+    if isinstance(node, stock.Field):
         return _KINDS.get(str(base_field(node).field_type).partition("(")[0].upper(), Kind.UNKNOWN)
     if isinstance(node, dialect.EngineNode):
         return kind_of(dialect.written(node))
-    if isinstance(node, peewee.Function):
+    if isinstance(node, stock.Function):
         name = (node.name or "").lower()
         if name in _FUNCTION_KINDS:
             return _FUNCTION_KINDS[name]
@@ -269,7 +264,7 @@ def kind_of(node: Any) -> str:
             kinds -= {None}
             return kinds.pop() if len(kinds) == 1 else Kind.UNKNOWN
         return Kind.UNKNOWN
-    if isinstance(node, peewee.Expression):
+    if isinstance(node, stock.Expression):
         if str(node.op).upper() in _COMPARISONS:
             return Kind.BOOL
         kinds = {kind_of(node.lhs), kind_of(node.rhs)}
@@ -279,16 +274,16 @@ def kind_of(node: Any) -> str:
                     return kind
             return Kind.INT
         return Kind.UNKNOWN
-    if isinstance(node, peewee.NodeList) and _collation(node) is not None:
+    if isinstance(node, stock.NodeList) and _collation(node) is not None:
         return Kind.TEXT
-    if isinstance(node, peewee.Value):
+    if isinstance(node, stock.Value):
         return _kind_of_value(node.value)
-    return _kind_of_value(node) if not isinstance(node, peewee.Node) else Kind.UNKNOWN
+    return _kind_of_value(node) if not isinstance(node, stock.Node) else Kind.UNKNOWN
 
 
 def _collation(node: Any) -> tuple[Any, str] | None:
     """Return what ``field.collate(name)`` is made of."""
-    if isinstance(node, peewee.NodeList) and len(node.nodes) == 2 and isinstance(node.nodes[1], peewee.SQL):
+    if isinstance(node, stock.NodeList) and len(node.nodes) == 2 and isinstance(node.nodes[1], stock.SQL):
         match = re.fullmatch(r"COLLATE\s+(.+)", node.nodes[1].sql.strip(), re.IGNORECASE)
         if match is not None:
             return node.nodes[0], match.group(1)

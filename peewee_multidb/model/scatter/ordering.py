@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import peewee
-
 from ...shards.merging import Tagged
 from ..stock import stock
-from .nodes import base_field, identifier, is_row_local, plain, signature
+from .nodes import base_field, identifier, plain, signature, walk
 from .refusals import refused
 
 __all__ = ["cut", "limits", "selected_position", "window_of"]
@@ -31,11 +29,9 @@ def window_of(query: Any) -> str | None:
     """Return what of a query is a window, or None."""
     if query._windows:
         return "WINDOW"
-    for part in (query._returning, query._order_by):
-        for node in part or ():
-            found = is_row_local(node)
-            if found is not None and "window" in found:
-                return found
+    for node in walk([*query._returning, *(query._order_by or ())]):
+        if isinstance(node, (stock.Window, stock.WindowAlias)):
+            return "a window function (OVER)"
     return None
 
 
@@ -47,7 +43,7 @@ def selected_position(query: Any, node: Any) -> int | None:
     """
     columns = query._returning
     node = plain(node)
-    if isinstance(node, peewee.SQL):
+    if isinstance(node, stock.SQL):
         text = node.sql.strip()
         if text.isdecimal() and not node.params and 0 < int(text) <= len(columns):
             return int(text) - 1
@@ -55,7 +51,9 @@ def selected_position(query: Any, node: Any) -> int | None:
         for position, column in enumerate(columns):
             if name is not None and name == _name(column):
                 return position
-        raise refused(query, f"the raw SQL {node.sql!r}", "cannot be looked into", "Use fields and fn instead.")
+        raise refused(
+            query, f"the raw SQL {node.sql!r}", "cannot be looked into", "Use fields and fn instead."
+        )
     wanted = signature(node)
     for position, column in enumerate(columns):
         if signature(column) == wanted:
@@ -66,7 +64,7 @@ def selected_position(query: Any, node: Any) -> int | None:
 def _name(column: Any) -> str | None:
     if isinstance(column, stock.Alias):
         return str(column._alias)
-    return str(base_field(column).column_name) if isinstance(column, peewee.Field) else None
+    return str(base_field(column).column_name) if isinstance(column, stock.Field) else None
 
 
 def cut(batches: Iterator[list[Tagged]], limit: int | None, offset: int) -> Iterator[Sequence[Tagged]]:

@@ -10,8 +10,6 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import peewee
-
 from ...shards.merging import Tagged, Term, concatenated, merged
 from .. import dialect
 from ..stock import stock
@@ -81,7 +79,10 @@ class RowsPlan:
                 ordering = stock.Asc(ordering)
             if term.nulls_first is not None:
                 ordering = stock.Ordering(
-                    ordering.node, ordering.direction, ordering.collation, "first" if term.nulls_first else "last"
+                    ordering.node,
+                    ordering.direction,
+                    ordering.collation,
+                    "first" if term.nulls_first else "last",
                 )
             orders.append(ordering)
         return tuple(orders)
@@ -140,7 +141,10 @@ def _select(query: Any, shards: Any) -> Plan:
         raise refused(query, "LATERAL", "may need rows of other shards")
     if query._distinct:
         raise refused(
-            query, "DISTINCT ON", "keeps one row of each shard", "Use distinct(), or group_by() with MIN or MAX."
+            query,
+            "DISTINCT ON",
+            "keeps one row of each shard",
+            "Use distinct(), or group_by() with MIN or MAX.",
         )
     window = window_of(query)
     if window is not None:
@@ -166,19 +170,23 @@ def _select(query: Any, shards: Any) -> Plan:
 def _check_row_local(query: Any) -> None:
     for node in [*query._returning, *(query._order_by or ())]:
         what = is_row_local(node)
-        if what is not None and not isinstance(plain(node), peewee.SQL):
+        if what is not None and not isinstance(plain(node), stock.SQL):
             raise refused(query, what, "may look at other rows than its own", "Calculate it in Python.")
     for node in query._order_by or ():
-        if any(isinstance(one, peewee.Function) and (one.name or "").lower() in _VOLATILE for one in walk(node)):
-            raise refused(query, "ORDER BY a random value", "is another one in each part", "Shuffle in Python.")
+        if any(
+            isinstance(one, stock.Function) and (one.name or "").lower() in _VOLATILE for one in walk(node)
+        ):
+            raise refused(
+                query, "ORDER BY a random value", "is another one in each part", "Shuffle in Python."
+            )
 
 
 def _check_raw(query: Any) -> None:
     """Refuse raw SQL in which a table of another shard could be."""
-    joined = [item._on for item in query._from_list if isinstance(item, peewee.Join)]
+    joined = [item._on for item in query._from_list if isinstance(item, stock.Join)]
     for part in (query._where, *joined):
         for node in walk(part):
-            if isinstance(node, peewee.SQL) and _SELECT.search(node.sql):
+            if isinstance(node, stock.SQL) and _SELECT.search(node.sql):
                 raise refused(query, f"the raw SQL {node.sql!r}", "cannot be looked into")
 
 
@@ -191,7 +199,7 @@ def _groups_are_local(query: Any, shards: Any, comparing: Comparing) -> bool:
     for node in query._group_by:
         position = selected_position(query, node)
         node = plain(node if position is None else query._returning[position])
-        if not isinstance(node, peewee.Field) or id(source_of(node)) in nullable:
+        if not isinstance(node, stock.Field) or id(source_of(node)) in nullable:
             continue
         if kind_of(node) in (Kind.TEXT, Kind.UUID) and not comparing.is_exact(node):
             continue
@@ -214,7 +222,10 @@ def _is_distinct(query: Any) -> bool:
 def _compound(query: Any, shards: Any) -> RowsPlan:
     if query.op not in ("UNION", "UNION ALL"):
         raise refused(
-            query, query.op, "needs the rows of all shards on both sides", "Fetch both and compare sets in Python."
+            query,
+            query.op,
+            "needs the rows of all shards on both sides",
+            "Fetch both and compare sets in Python.",
         )
     for side in (query.lhs, query.rhs):
         if getattr(side, "_limit", None) is not None or getattr(side, "_offset", None) is not None:
@@ -228,7 +239,9 @@ def _compound(query: Any, shards: Any) -> RowsPlan:
     if plan.distinct or plan.terms:
         _check_alike(query, shards)
     if len(plan.columns.nodes) > plan.columns.visible:
-        raise refused(query, query.op, "compares text by the collation of one engine", "Use UNION ALL unordered.")
+        raise refused(
+            query, query.op, "compares text by the collation of one engine", "Use UNION ALL unordered."
+        )
     return plan
 
 

@@ -7,8 +7,6 @@ import itertools
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import peewee
-
 from ... import scope as scopes
 from ...drivers import streaming
 from ...shards.feeding import Feeds
@@ -21,7 +19,7 @@ from .grouping import is_grouped
 from .planning import Plan, RowsPlan, plan_for
 from .shards import Shards
 
-__all__ = ["MergedRows", "count", "exists", "execute", "stream"]
+__all__ = ["MergedRows", "count", "execute", "exists", "stream"]
 
 #: Rows of a chunk that is read while the one before is used.
 CHUNK = 1000
@@ -133,7 +131,7 @@ class _Run:
         def action(server: Any) -> Any:
             with job.on(server):
                 cursor = server.execute(ask)
-                with peewee.__exception_wrapper__:
+                with stock.__exception_wrapper__:
                     return cursor.description, cursor.fetchall()
 
         description, rows = read(ask, job.database, action)
@@ -192,8 +190,8 @@ class _Run:
 
         def make(row: Any) -> Any:
             made = process(row)
-            if isinstance(made, peewee.Model):
-                made._home = None  # type: ignore[attr-defined]
+            if isinstance(made, stock.Model):
+                made._home = None
             return made
 
         return make
@@ -247,9 +245,9 @@ def _names(query: Any) -> list[tuple[str]]:
     for node in query._returning:
         if isinstance(node, stock.Alias):
             names.append((str(node._alias),))
-        elif isinstance(node, peewee.Field):
+        elif isinstance(node, stock.Field):
             names.append((str(node.column_name),))
-        elif isinstance(node, peewee.Function):
+        elif isinstance(node, stock.Function):
             names.append((str(node.name).lower(),))
         else:
             names.append(("column",))
@@ -264,7 +262,7 @@ def _fetched(run: _Run, options: Options) -> list[Iterator[Any]]:
     return [iter([rows] if rows else []) for rows in found]
 
 
-class MergedRows(peewee.CursorWrapper):  # type: ignore[misc]
+class MergedRows(stock.CursorWrapper):  # type: ignore[misc]
     """The rows of a read over several shards, made as they are asked for.
 
     Attributes:
@@ -292,7 +290,7 @@ class MergedRows(peewee.CursorWrapper):  # type: ignore[misc]
     def iterator(self) -> Iterator[Any]:
         return self._rows
 
-    def fill_cache(self, n: float = 0) -> None:
+    def fill_cache(self, n: Any = 0) -> None:
         if n < 0:
             raise ValueError("Negative values are not supported.")
         if n:
@@ -301,5 +299,3 @@ class MergedRows(peewee.CursorWrapper):  # type: ignore[misc]
             self.row_cache.extend(self._rows)
             self.count = len(self.row_cache)
             self.populated = True
-
-

@@ -7,8 +7,6 @@ import weakref
 from collections.abc import Sequence
 from typing import Any
 
-import peewee
-
 from ... import drivers, routing
 from ...drivers import connections
 from ...errors import NotAsynchronous, ScatterNotSupported
@@ -16,6 +14,7 @@ from ...home import Home
 from ...shards.collations import OPAQUE, TextRule, rules_of
 from ...shards.gathering import gather
 from ...shards.jobs import Job, Options
+from ..stock import stock
 from .locality import model_of
 from .nodes import base_field, source_of
 
@@ -103,7 +102,7 @@ class Shards:
         return found
 
     def average_scale(self) -> int:
-        """Return the decimal places that MySQL or MariaDB, the first shard, gives to averages of whole numbers."""
+        """Return the decimal places that the first shard, a MySQL, gives to averages of whole numbers."""
         database = self.databases[0]
         known: Any = _known(database)
         if "average" not in known:
@@ -152,7 +151,7 @@ def shards_of(home: Home, targets: Sequence[Any]) -> Shards:
     kinds = {connections.is_async(database) for database in databases}
     if len(kinds) > 1:
         raise NotAsynchronous(
-            f"{home.model.__name__}: of the shards {', '.join(targets)} some are asynchronous and some are not. "
+            f"{home.model.__name__}: of the shards {', '.join(targets)} some are asynchronous, some not. "
             "One query cannot wait for both; give them all a URL of one kind."
         )
     kind = AsyncShards if kinds == {True} else Shards
@@ -172,7 +171,7 @@ def _ask_scale(job: Job) -> Any:
 _lock = threading.Lock()
 
 
-def _known(database: peewee.Database) -> dict[Any, dict[str | None, TextRule]]:
+def _known(database: stock.Database) -> dict[Any, dict[str | None, TextRule]]:
     with _lock:
         found = _text.get(id(database))
         if found is None or found[0]() is not database:

@@ -59,28 +59,30 @@ def same(question: Question, built: Built, one: Any, two: Any, folds: bool, digi
     if not isinstance(one, list):
         return type(one) is type(two) and one == two
     loose = folds and question.kind != "rows"
-    one, two = [_comparable(row, loose, digits) for row in one], [_comparable(row, loose, digits) for row in two]
+    one, two = (
+        [_comparable(row, loose, digits) for row in one],
+        [_comparable(row, loose, digits) for row in two],
+    )
     if len(one) != len(two):
         return False
     if built.is_total:
         return all(_rows_equal(a, b) for a, b in zip(one, two, strict=True))
-    if question.limit is not None or question.form == "first":
-        # Only how the rows are ordered is certain.
-        if built.order is None:
-            return True
-        return all(
-            _rows_equal(tuple(a[i] for i in built.order), tuple(b[i] for i in built.order))
-            for a, b in zip(one, two, strict=True)
-        )
+    # Only how the rows are ordered is certain, and, without a LIMIT, which they are.
     if built.order is not None and not all(
-        _rows_equal(tuple(a[i] for i in built.order), tuple(b[i] for i in built.order))
+        _rows_equal(_places(a, built.order, folds), _places(b, built.order, folds))
         for a, b in zip(one, two, strict=True)
     ):
         return False
+    if question.limit is not None or question.form == "first":
+        return True
     key = lambda row: repr([_rounded(value) for value in row])  # noqa: E731
     return Counter(map(key, one)) == Counter(map(key, two)) or all(
         _rows_equal(a, b) for a, b in zip(sorted(one, key=key), sorted(two, key=key), strict=True)
     )
+
+
+def _places(row: tuple[Any, ...], positions: list[int], folds: bool) -> tuple[Any, ...]:
+    return _comparable([row[position] for position in positions], folds, False)
 
 
 def _comparable(row: Any, loose: bool, digits: bool) -> tuple[Any, ...]:

@@ -47,7 +47,8 @@ class Question(NamedTuple):
 
 ACCOUNT = ("A.id", "A.name", "A.city", "A.points")
 ORDER = (
-    "O.id", "O.account", "O.amount", "O.qty", "O.price", "O.rate", "O.day", "O.at", "O.flag", "O.status", "O.note",
+    "O.id", "O.account", "O.amount", "O.qty", "O.price", "O.rate", "O.day", "O.at", "O.flag", "O.status",
+    "O.note",
 )  # fmt: skip
 COUNTRY = ("C.id", "C.name", "C.continent", "C.size")
 
@@ -67,7 +68,13 @@ SHAPES = {
 KEYS = {"A": "A.id", "O": "O.id", "O-A": "O.id", "A-C": "A.id", "A+C": "A.id", "O-A-C": "O.id", "C-A": "A.id"}
 KEYS |= {"A-O": "O.id"}
 NUMBERS = ("A.id", "A.points", "O.id", "O.amount", "O.qty", "C.size", "O.account")
-TEXTS = {"A.name": NAMES, "A.city": CITIES, "O.status": STATUSES, "O.note": NAMES, "C.continent": ["Europe", "Asia"]}
+TEXTS = {
+    "A.name": NAMES,
+    "A.city": CITIES,
+    "O.status": STATUSES,
+    "O.note": NAMES,
+    "C.continent": ["Europe", "Asia"],
+}
 COMPARISONS = {"<": operator.lt, "<=": operator.le, "==": operator.eq, "!=": operator.ne, ">": operator.gt}
 
 
@@ -84,8 +91,14 @@ def questions(draw: Any) -> Question:
     if kind == "rows":
         columns = draw(st.lists(st.sampled_from(names), min_size=1, max_size=4, unique=True))
         order = draw(st.lists(st.tuples(st.sampled_from(names), st.booleans(), _nulls()), max_size=3))
-        form = draw(st.sampled_from(["tuples", "dicts", "namedtuples", "models", "count", "exists", "first", "iterator"]))
-        return Question(shape, kind, tuple(columns), (), tuple(filters), (), tuple(order), limit, offset, form)
+        form = draw(
+            st.sampled_from(
+                ["tuples", "dicts", "namedtuples", "models", "count", "exists", "first", "iterator"]
+            )
+        )
+        return Question(
+            shape, kind, tuple(columns), (), tuple(filters), (), tuple(order), limit, offset, form
+        )
     if kind == "distinct":
         columns = draw(st.lists(st.sampled_from(names), min_size=1, max_size=2, unique=True))
         order = draw(st.lists(st.tuples(st.sampled_from(columns), st.booleans(), _nulls()), max_size=2))
@@ -93,24 +106,45 @@ def questions(draw: Any) -> Question:
         if form == "exists":
             # SQLite and MariaDB forget the DISTINCT inside of EXISTS, which only an OFFSET shows.
             offset = None
-        return Question(shape, kind, tuple(columns), (), tuple(filters), (), tuple(order), limit, offset, form)
+        return Question(
+            shape, kind, tuple(columns), (), tuple(filters), (), tuple(order), limit, offset, form
+        )
     aggregates = draw(st.lists(_aggregates(names), min_size=1, max_size=3, unique=True))
     having = draw(st.lists(_having(names), max_size=1))
     if kind == "totals":
-        return Question(shape, kind, (), tuple(aggregates), tuple(filters), tuple(having), (), None, None, "tuples")
-    keys = draw(st.lists(st.sampled_from((*names, "year(O.day)", "A.points + A.id")), min_size=1, max_size=2, unique=True))
+        return Question(
+            shape, kind, (), tuple(aggregates), tuple(filters), tuple(having), (), None, None, "tuples"
+        )
+    keys = draw(
+        st.lists(
+            st.sampled_from((*names, "year(O.day)", "A.points + A.id")), min_size=1, max_size=2, unique=True
+        )
+    )
     keys = [key for key in keys if _fits(key, names)] or [names[0]]
     order = draw(
         st.lists(st.tuples(st.sampled_from([*keys, *aggregates]), st.booleans(), _nulls()), max_size=2)
     )
     form = draw(st.sampled_from(["tuples", "dicts", "count", "exists"]))
     return Question(
-        shape, kind, tuple(keys), tuple(aggregates), tuple(filters), tuple(having), tuple(order), limit, offset, form
+        shape,
+        kind,
+        tuple(keys),
+        tuple(aggregates),
+        tuple(filters),
+        tuple(having),
+        tuple(order),
+        limit,
+        offset,
+        form,
     )
 
 
 def _fits(key: str, names: tuple[str, ...]) -> bool:
-    return key in names or (key == "year(O.day)" and "O.day" in names) or (key == "A.points + A.id" and "A.points" in names)
+    return (
+        key in names
+        or (key == "year(O.day)" and "O.day" in names)
+        or (key == "A.points + A.id" and "A.points" in names)
+    )
 
 
 def _nulls() -> Any:
@@ -122,7 +156,9 @@ def _filters(names: tuple[str, ...]) -> Any:
     texts = [name for name in names if name in TEXTS]
     some = [
         st.tuples(st.sampled_from(sorted(COMPARISONS)), st.sampled_from(numbers), st.integers(-2, 30)),
-        st.tuples(st.just("in"), st.sampled_from(numbers), st.lists(st.integers(0, 40), max_size=4).map(tuple)),
+        st.tuples(
+            st.just("in"), st.sampled_from(numbers), st.lists(st.integers(0, 40), max_size=4).map(tuple)
+        ),
         st.tuples(st.just("between"), st.sampled_from(numbers), st.integers(-2, 20), st.integers(0, 60)),
         st.tuples(st.just("null"), st.sampled_from(names), st.booleans()),
         st.tuples(st.just("or"), st.sampled_from(numbers), st.integers(0, 9), st.integers(0, 9)),
@@ -139,13 +175,17 @@ def _filters(names: tuple[str, ...]) -> Any:
             )
         )
     if "O.day" in names:
-        days = st.integers(0, 40).map(lambda n: (datetime.date(2020, 1, 1) + datetime.timedelta(days=n)).isoformat())
+        days = st.integers(0, 40).map(
+            lambda n: (datetime.date(2020, 1, 1) + datetime.timedelta(days=n)).isoformat()
+        )
         some.append(st.tuples(st.just("day"), st.just("O.day"), days))
         some.append(st.tuples(st.just("flag"), st.just("O.flag"), st.booleans()))
     if "A.id" in names:
         some.append(st.tuples(st.just("has orders"), st.just("A.id"), st.booleans()))
         some.append(st.tuples(st.just("key in"), st.just("A.id"), st.booleans()))
-        some.append(st.tuples(st.just("country in"), st.just("A.country"), st.sampled_from(["Europe", "Asia"])))
+        some.append(
+            st.tuples(st.just("country in"), st.just("A.country"), st.sampled_from(["Europe", "Asia"]))
+        )
     return st.one_of(some)
 
 
@@ -156,7 +196,9 @@ def _aggregates(names: tuple[str, ...]) -> Any:
         st.tuples(st.just("count"), st.sampled_from(names)),
         st.tuples(st.just("count distinct"), st.sampled_from(names)),
         st.tuples(st.sampled_from(["sum", "avg"]), st.sampled_from(numbers)),
-        st.tuples(st.sampled_from(["min", "max"]), st.sampled_from([name for name in names if name != "O.flag"])),
+        st.tuples(
+            st.sampled_from(["min", "max"]), st.sampled_from([name for name in names if name != "O.flag"])
+        ),
         st.tuples(st.sampled_from(["sum distinct", "avg distinct"]), st.sampled_from(numbers)),
         st.tuples(st.just("sum product"), st.sampled_from([name for name in numbers if name in NUMBERS])),
         st.tuples(st.just("twice count"), st.just("*")),
@@ -299,9 +341,7 @@ def build(question: Question, place: Shop) -> Built:
     if q.kind == "rows" and q.shape in KEYS:
         terms.append(b.column(KEYS[q.shape]).asc())
         is_total = True
-    elif q.kind == "distinct":
-        is_total = {what for what, _, _ in q.order} >= set(q.columns)
-    elif q.kind == "groups":
+    elif q.kind == "distinct" or q.kind == "groups":
         is_total = {what for what, _, _ in q.order} >= set(q.columns)
     elif q.kind == "totals":
         is_total = True

@@ -80,7 +80,11 @@ def shop(own: Databases, names: tuple[str, ...] | str) -> Shop:
         sharded: dict[str, Any] = {"db_name": names}
         beside, everywhere = sharded, sharded
     else:
-        sharded = {"db_name": lambda key: names[key * 7 % 31 % len(names)], "shard_key": "id", "shards": names}
+        sharded = {
+            "db_name": lambda key: names[key * 7 % 31 % len(names)],
+            "shard_key": "id",
+            "shards": names,
+        }
         everywhere = {"db_name": names, "reference": True}
         beside = {}
 
@@ -101,13 +105,18 @@ def shop(own: Databases, names: tuple[str, ...] | str) -> Shop:
 def rows(
     seed: int, accounts: int = 40, orders: int = 150, fraction: int = 7
 ) -> dict[str, list[dict[str, Any]]]:
-    """Return random rows for the tables, by the names of the models; `fraction` is of some, in microseconds."""
+    """Return random rows for the tables, by the models' names; some have `fraction` microseconds."""
     rng = random.Random(seed)
     maybe = lambda value: None if rng.random() < 0.2 else value  # noqa: E731
     moment = datetime.datetime(2020, 1, 1)
     return {
         "Country": [
-            {"id": n, "name": f"country {n}", "continent": rng.choice([None, "Europe", "Asia"]), "size": maybe(n * 10)}
+            {
+                "id": n,
+                "name": f"country {n}",
+                "continent": rng.choice([None, "Europe", "Asia"]),
+                "size": maybe(n * 10),
+            }
             for n in range(1, 7)
         ],
         "Account": [
@@ -129,7 +138,10 @@ def rows(
                 "price": maybe(Decimal(rng.randint(-500, 5000)) / 100),
                 "rate": maybe(rng.choice([0.1, 0.25, -1.5, 3.0, 1e10])),
                 "day": moment.date() + datetime.timedelta(days=rng.randint(0, 40)),
-                "at": maybe(moment + datetime.timedelta(minutes=rng.randint(0, 9), microseconds=rng.choice([0, fraction]))),
+                "at": maybe(
+                    moment
+                    + datetime.timedelta(minutes=rng.randint(0, 9), microseconds=rng.choice([0, fraction]))
+                ),
                 "flag": maybe(rng.random() < 0.5),
                 "status": rng.choice(STATUSES),
                 "note": maybe(rng.choice(NAMES)),

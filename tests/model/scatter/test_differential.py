@@ -44,7 +44,9 @@ def _engine(query: Any) -> str:
     return database.engine if isinstance(database, Shards) else traits_of(database).engine
 
 
-def compare(question: Question, wholes: dict[str, Shop], several: list[Shop], folds: bool, digits: bool, tally: Tally) -> None:
+def compare(
+    question: Question, wholes: dict[str, Shop], several: list[Shop], folds: bool, digits: bool, tally: Tally
+) -> None:
     """Ask one database and each of the sharded shops, and see that they agree."""
     tally.asked.add(question)
     answers: dict[str, tuple[Built, Any]] = {}
