@@ -69,7 +69,7 @@ def open_shop(urls: dict[str, str]) -> None:
 
 
 def rows() -> dict[tuple[str, int], tuple[str, int, int]]:
-    """Return every row: model and primary key to shard, user and number; one that is there twice is an error."""
+    """Return every row: model and primary key to shard, user and number; none may be there twice."""
     found: dict[tuple[str, int], tuple[str, int, int]] = {}
     for name in shop_map.refresh().names:
         for model in MODELS:
