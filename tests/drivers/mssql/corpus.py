@@ -279,7 +279,7 @@ QUERIES: dict[str, Callable[[Models], Any]] = {
     "select some": lambda m: m.Person.select(m.Person.name, m.Person.age).order_by(m.Person.id),
     "select nothing from": lambda m: peewee.Select(columns=(Value(1).alias("one"), Value("x").alias("x"))),
     "alias of column": lambda m: m.Person.select(m.Person.name.alias("who")).order_by(SQL("who")),
-    "alias in where": lambda m: m.Person.select(m.Person.id).where((m.Person.age + 1).alias("x") > 30),
+    "alias in where": lambda m: (lambda x: m.Person.select(m.Person.id, x).where(x > 30))((m.Person.age + 1).alias("x")),
     "model alias": lambda m: (lambda a: a.select(a.name, a.age).where(a.age > 25).order_by(a.name))(m.Person.alias()),
     "odd names": lambda m: m.Order.select(m.Order.word, m.Order.odd).where(m.Order.odd >= 1),
     "text column": lambda m: m.Post.select(m.Post.id, m.Post.body).order_by(m.Post.id),

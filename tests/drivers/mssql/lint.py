@@ -134,11 +134,10 @@ def _old(version: str, than: str) -> bool:
 def _derived(subject: Any) -> Iterator[Any]:
     """Yield the query of each derived table and table expression whose columns are not named outside."""
     for node in subject.find(exp.Subquery, exp.CTE, exp.Lateral):
-        in_from = isinstance(node, exp.CTE) or node.find_ancestor(exp.From, exp.Join, exp.Lateral, exp.Select) is not None
         if isinstance(node, exp.Subquery) and not isinstance(node.parent, (exp.From, exp.Join, exp.Lateral)):
             continue
         alias = node.args.get("alias")
-        if in_from and not (alias is not None and alias.args.get("columns")):
+        if not (alias is not None and alias.args.get("columns")):
             query = node.this
             while isinstance(query, (exp.SetOperation, exp.Subquery)):
                 query = query.this
@@ -146,18 +145,27 @@ def _derived(subject: Any) -> Iterator[Any]:
                 yield query
 
 
+def _is_star(column: Any) -> bool:
+    return isinstance(column, exp.Star) or (isinstance(column, exp.Column) and isinstance(column.this, exp.Star))
+
+
+def _name(column: Any) -> str:
+    """Return the name of a selected column; sqlglot would take the 1 of SELECT 1 for one."""
+    return str(column.alias_or_name) if isinstance(column, (exp.Alias, exp.Column)) else ""
+
+
 @rule("8155 unnamed column of a derived table")
 def _unnamed(subject: Any, version: str) -> Iterator[str]:
     for query in _derived(subject):
         for column in query.expressions:
-            if not column.alias_or_name and not column.is_star:
+            if not _name(column) and not _is_star(column):
                 yield column.sql(dialect="tsql")
 
 
 @rule("8156 column name twice in a derived table")
 def _twice(subject: Any, version: str) -> Iterator[str]:
     for query in _derived(subject):
-        names = [column.alias_or_name.lower() for column in query.expressions if not column.is_star]
+        names = [_name(column).lower() for column in query.expressions]
         yield from {name for name in names if name and names.count(name) > 1}
 
 
@@ -297,7 +305,7 @@ def _functions(subject: Any, version: str) -> Iterator[str]:
 
 @rule("243 no such type")
 def _types(subject: Any, version: str) -> Iterator[str]:
-    found, open_casts = subject.tokens, 0
+    found = subject.tokens
     depths: list[bool] = []
     for place, (_, text) in enumerate(found):
         if text == "(":
@@ -309,7 +317,6 @@ def _types(subject: Any, version: str) -> Iterator[str]:
             depths.pop()
         elif text.upper() == "AS" and depths and depths[-1]:
             yield from _type(found, place + 1, version)
-    del open_casts
 
 
 def _type(found: list[tuple[str, str]], place: int, version: str) -> Iterator[str]:
