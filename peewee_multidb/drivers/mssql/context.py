@@ -87,9 +87,10 @@ class MSSQLContext(peewee.Context):
     """
 
     __slots__ = (
+        "_wanted",
         "counted",
-        "ctes",
         "cte_names",
+        "ctes",
         "database",
         "depth",
         "end",
@@ -103,11 +104,12 @@ class MSSQLContext(peewee.Context):
         "skip",
         "start",
         "version",
-        "_wanted",
     )
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
+        self._sql: list[str]
+        self._values: list[Any]
         self.database: Dialect = settings["dialect"]
         self.version: ServerVersion = settings["version"]
         self.large: frozenset[str] = settings["large"]
@@ -158,8 +160,8 @@ class MSSQLContext(peewee.Context):
         if isinstance(value, Node):
             with self(converter=None):
                 return self.sql(value)
-        if isinstance(value, peewee.ModelBase):  # type: ignore[attr-defined]
-            with self.scope_column():  # type: ignore[attr-defined]
+        if isinstance(value, peewee.ModelBase):
+            with self.scope_column():
                 return self.sql(value)
         if self.state.settings.get("value_literals"):
             self._sql.append(literals.literal(value, self.version))
@@ -204,20 +206,29 @@ class MSSQLContext(peewee.Context):
 
     def captured(self, write: Callable[[], Any]) -> tuple[list[str], list[Any]]:
         """Return what a function writes, instead of writing it."""
-        before = self._sql, self._values
+        sql, values = self._sql, self._values
         # Not empty, because whoever asks whether a query is inside another looks whether anything is written.
         self._sql, self._values = [""], []
         try:
             write()
             return self._sql, self._values
         finally:
-            self._sql, self._values = before
+            self._sql, self._values = sql, values
 
     def put(self, part: tuple[list[str], list[Any]]) -> MSSQLContext:
         """Write what was captured."""
         self._sql.extend(part[0])
         self._values.extend(part[1])
         return self
+
+    @contextmanager
+    def fresh_aliases(self) -> Iterator[None]:
+        """In this block, sources without an alias of their own get new ones."""
+        self.alias_manager.push()
+        try:
+            yield
+        finally:
+            self.alias_manager.pop()
 
     @contextmanager
     def aliased(self, source: Any, alias: str) -> Iterator[None]:
@@ -268,7 +279,8 @@ def unsupported(ctx: MSSQLContext, what: str, instead: str) -> peewee.NotSupport
 
 def write_query(ctx: MSSQLContext, query: Any) -> Any:
     """Write a query, past whatever `__sql__` its class has; the seam for query classes of our own models."""
-    writer = _query_writer(type(query))
+    kind: Any = type(query)
+    writer = _query_writer(kind)
     if ctx.depth:
         ctx.depth += 1
         try:
@@ -320,10 +332,10 @@ def _hoisted(ctx: MSSQLContext) -> MSSQLContext:
 
 
 def _find(kind: type) -> Writer:
-    writer = _plain
+    writer: Writer = _plain
     for base in kind.__mro__:
         if base in _writers:
-            writer = _as_query if issubclass(base, peewee.Query) else _writers[base]  # type: ignore[attr-defined]
+            writer = _as_query if issubclass(base, peewee.Query) else _writers[base]
             break
         if "__sql__" in base.__dict__:
             writer = _by_itself
@@ -335,7 +347,7 @@ def _find(kind: type) -> Writer:
 
 
 def _find_condition(kind: type) -> Writer:
-    writer = _plain_condition
+    writer: Writer = _plain_condition
     for base in kind.__mro__:
         if base in _conditions:
             writer = _conditions[base]
@@ -361,7 +373,7 @@ def _as_query(ctx: MSSQLContext, query: Any) -> Any:
 
 
 def _plain(ctx: MSSQLContext, value: Any) -> Any:
-    if isinstance(value, peewee.multi_types):  # type: ignore[attr-defined]
+    if isinstance(value, peewee.multi_types):
         return ctx.sql(peewee.Value(value))
     return ctx.value(value)
 
@@ -383,7 +395,7 @@ def _is_true(ctx: MSSQLContext, node: Any) -> Any:
 
 def _condition_by_itself(ctx: MSSQLContext, node: Any) -> Any:
     """Write a node of which nobody knows what it is: whatever it asks for first is the condition."""
-    if isinstance(node, (peewee.Query, peewee.Model)):  # type: ignore[attr-defined]
+    if isinstance(node, (peewee.Query, peewee.Model)):
         return _is_true(ctx, node)
     ctx._wanted = len(ctx._sql)
     try:
@@ -392,6 +404,6 @@ def _condition_by_itself(ctx: MSSQLContext, node: Any) -> Any:
         ctx._wanted = None
 
 
-@writes(peewee.ModelBase)  # type: ignore[attr-defined]
+@writes(peewee.ModelBase)
 def _model(ctx: MSSQLContext, model: Any) -> Any:
     return ctx.sql(model._meta.table)

@@ -16,15 +16,7 @@ import peewee
 
 from .version import ServerVersion
 
-__all__ = ["can_be_literal", "literal", "text"]
-
-_KINDS = (str, int, float, decimal.Decimal, bytes, bytearray, memoryview, datetime.date, datetime.time, uuid.UUID)
-
-
-def can_be_literal(value: Any) -> bool:
-    """Whether `literal` knows the type of a value."""
-    return value is None or isinstance(value, _KINDS)
-
+__all__ = ["literal", "text"]
 
 def text(value: str) -> str:
     """Return a string as an NVARCHAR literal."""

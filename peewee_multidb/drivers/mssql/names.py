@@ -65,7 +65,7 @@ def column(ctx: MSSQLContext, node: Any) -> Any:
     if isinstance(source, stock.Table):
         return ctx.literal(column_text(ctx, source, source._alias, node.name))
     start = len(ctx._sql)
-    with ctx.scope_column():  # type: ignore[attr-defined]
+    with ctx.scope_column():
         ctx.sql(source).literal(".").literal(quoted(node.name))
     if ctx.renames is not None:
         text = "".join(ctx._sql[start:])
