@@ -215,6 +215,8 @@ class Session(Writes):
     def read(self, query: Query) -> Rows:
         """Run a translated query."""
         information.refresh(self, query.system)
+        if self.options.get("FMTONLY") == "ON":
+            query.sql = f"SELECT * FROM ({query.sql}) LIMIT 0"
         cursor = self.execute(query.sql)
         values = cursor.fetchall()
         described = [item[0] for item in cursor.description]

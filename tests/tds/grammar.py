@@ -24,6 +24,8 @@ def check(sql: str, level: int) -> None:
     Raises:
         TsqlError: it is not (Msg 102).
     """
+    if re.match(r"\s*(sys\.|dbo\.)?sp_\w+", sql):
+        sql = f"EXEC {sql}"  # which only the first statement of a batch may leave out
     complaint = _complaint(shape(sql), level)
     if complaint is not None:
         raise TsqlError(102, complaint)

@@ -442,7 +442,7 @@ def column_property(session: Session, number: int, name: str, what: str) -> int 
 #: ODBC's number of a type, its name, and the precision that a driver learns from sp_datatype_info.
 ODBC_TYPES = (
     ("bigint", -5, 19, 0), ("binary", -2, 8000, None), ("bit", -7, 1, 0), ("char", 1, 8000, None),
-    ("date", 91, 10, 0), ("datetime", 93, 23, 3), ("datetime2", 93, 27, 7), ("decimal", 3, 38, 38),
+    ("date", 91, 10, 0), ("datetime2", 93, 27, 7), ("datetime", 93, 23, 3), ("decimal", 3, 38, 38),
     ("float", 6, 15, None), ("image", -4, 2147483647, None), ("int", 4, 10, 0), ("money", 3, 19, 4),
     ("nchar", -8, 4000, None), ("ntext", -10, 1073741823, None), ("numeric", 2, 38, 38),
     ("nvarchar", -9, 4000, None), ("real", 7, 7, None), ("smalldatetime", 93, 16, 0), ("smallint", 5, 5, 0),

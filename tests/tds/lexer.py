@@ -198,7 +198,7 @@ class _Reader:
             if depth == 0:
                 if token.text == ";" or (word in ("END", "ELSE") and not cases):
                     break
-                ends = first in SHORT or has_values or (first == "SELECT" and word not in ("SELECT", "WITH", "SET"))
+                ends = first in SHORT or has_values or (first == "SELECT" and word not in ("SELECT", "WITH"))
                 if ends and word in STARTERS and not (first == "DROP" and self.at == start + 1):
                     break
                 has_values = has_values or (first == "INSERT" and word == "VALUES")
