@@ -12,9 +12,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .. import placeholders
-from ..literals import literal
 from ..version import ServerVersion
 from .base import Adapter
+from .literals import literal
 
 __all__ = ["PymssqlAdapter"]
 
