@@ -10,14 +10,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import peewee
 
 from .introspection import object_name, quoted
 from .version import ServerVersion
 
-__all__ = ["is_ddl", "rewritten", "write_drop_index", "write_index"]
+if TYPE_CHECKING:
+    from .dialect import Dialect as Base
+else:
+    Base = object
+
+__all__ = ["Definition", "is_ddl", "rewritten", "write_drop_index", "write_index"]
 
 #: The longest NVARCHAR that is not (MAX).
 LONGEST_NVARCHAR = 4000
@@ -26,7 +31,48 @@ _REFERENTIAL = re.compile(r"^( ?ON (?:DELETE|UPDATE)) (.+)$", re.IGNORECASE)
 _NVARCHAR = re.compile(r"^NVARCHAR\((\d+)\)$")
 _NEXTVAL = re.compile(r"^DEFAULT NEXTVAL\('(.+)'\)$")
 
+#: "Introducing FOREIGN KEY constraint ... may cause cycles or multiple cascade paths."
+_CASCADES = re.compile(r"\b1785\b|multiple cascade paths")
+
 Tokens = list[str]
+
+
+class Definition(Base):
+    """Mixin of `MSSQLDatabase`: what Peewee's schema managers ask the database."""
+
+    safe_create_index = True
+    safe_drop_index = True
+    truncate_table = True
+    #: Whether there are any is said when one is made.
+    sequences = True
+
+    def write_drop_index(self, ctx: Any, index: Any, safe: bool) -> Any:
+        """Write a DROP INDEX, which names the table here; see `write_drop_index` of this module.
+
+        Args:
+            ctx: where to.
+            index: a `peewee.Index`.
+            safe: whether it is no error that there is no such index.
+        """
+        return write_drop_index(ctx, index._name, index._table, safe, self.version)
+
+    def execute(self, query: Any, **context_options: Any) -> Any:
+        """Execute a query or a statement that a schema manager wrote.
+
+        Raises:
+            peewee.DatabaseError: as the server says, with what to do about cascades that meet.
+        """
+        try:
+            return super().execute(query, **context_options)  # type: ignore[no-untyped-call]
+        except peewee.DatabaseError as exc:  # type: ignore[attr-defined]
+            is_statement = isinstance(query, peewee.Context) and is_ddl(query._sql)  # type: ignore[attr-defined]
+            if not is_statement or not _CASCADES.search(str(exc)):
+                raise
+            raise type(exc)(
+                "SQL Server refuses a table whose rows could be deleted or updated from two sides, or from "
+                "the table itself (Msg 1785). Leave out on_delete= and on_update= of one foreign key, and "
+                f"delete such rows with delete_instance(recursive=True). The server says: {exc}"
+            ) from exc
 
 
 def text(name: str) -> str:

@@ -229,18 +229,17 @@ class MSSQLMigrator(SchemaMigrator):  # type: ignore[misc]
         name: str | None = None,
     ) -> Any:
         """Add an index; a unique one over columns that can be NULL holds any number of NULLs."""
-        described = {one.name.lower(): one for one in self.database.get_columns(table, self.schema)}
         source = peewee.Table(table, schema=self.schema)
-        keys = []
-        for column in columns:
-            key = peewee.Field(null=column.lower() in described and described[column.lower()].null)
-            key.name = key.column_name = column
-            key.column = peewee.Column(source, column)
-            keys.append(key)
+        if unique and nulls_distinct is not False:
+            null = {one.name.lower() for one in self.database.get_columns(table, self.schema) if one.null}
+            for column in columns:
+                if column.lower() in null:
+                    present = getattr(source.c, column).is_null(False)
+                    where = present if where is None else where & present
         index = peewee.Index(
             name or make_index_name(table, columns),
             source,
-            keys,
+            [getattr(source.c, column) for column in columns],
             unique=unique,
             using=using,
             where=where,
