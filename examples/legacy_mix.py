@@ -38,7 +38,7 @@ from peewee_multidb import (
     databases,
     explain_route,
 )
-from peewee_multidb.drivers.mssql import MoneyField, VarCharField
+from peewee_multidb.drivers.mssql import MoneyField, ServerVersion, VarCharField
 
 NAMES = ("shop", "erp")
 PRODUCTS = 40
@@ -210,7 +210,8 @@ def served(version: str) -> Iterator[str]:
             f"the TDS server of the test-suite needs a clone with the test extra ({error}); or give "
             "--url erp=mssql://..."
         ) from error
-    with TDSServer(version=version) as server:
+    parsed = ServerVersion.parse(version)
+    with TDSServer(version=(parsed.major, parsed.minor, 0)) as server:
         yield server.url("ERP")
 
 
