@@ -6,13 +6,14 @@ import peewee
 
 from ..session import SessionStatements
 from .connection import Connection
+from .ddl import Definition
 from .dialect import Dialect
 from .introspection import Introspection
 
 __all__ = ["MSSQLDatabase"]
 
 
-class MSSQLDatabase(Connection, Introspection, Dialect, SessionStatements, peewee.Database):
+class MSSQLDatabase(Connection, Introspection, Definition, Dialect, SessionStatements, peewee.Database):
     """A database on SQL Server.
 
     Args:
