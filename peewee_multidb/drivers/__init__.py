@@ -6,7 +6,7 @@ with `register`, or by an entry point of the group ``peewee_multidb.drivers`` na
 
 from __future__ import annotations
 
-from . import mysql, postgresql, sqlite
+from . import mssql, mysql, postgresql, sqlite
 from .base import Driver, Traits, find, register, traits_of
 from .session import SessionStatements, Statement, start_session
 
@@ -16,6 +16,7 @@ __all__ = [
     "Statement",
     "Traits",
     "find",
+    "mssql",
     "mysql",
     "postgresql",
     "register",

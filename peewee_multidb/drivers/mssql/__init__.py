@@ -7,6 +7,7 @@ by the context class of its own database, and every other database in the proces
 from __future__ import annotations
 
 from .database import MSSQLDatabase
+from .driver import MSSQLDriver, PooledMSSQLDatabase
 from .version import ServerVersion
 
-__all__ = ["MSSQLDatabase", "ServerVersion"]
+__all__ = ["MSSQLDatabase", "MSSQLDriver", "PooledMSSQLDatabase", "ServerVersion"]

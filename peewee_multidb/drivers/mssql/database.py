@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import peewee
 
+from .. import base
 from ..session import SessionStatements
 from .connection import Connection
 from .ddl import Definition
@@ -13,7 +14,7 @@ from .introspection import Introspection
 __all__ = ["MSSQLDatabase"]
 
 
-class MSSQLDatabase(Connection, Introspection, Definition, Dialect, SessionStatements, peewee.Database):
+class MSSQLDatabase(SessionStatements, Connection, Introspection, Definition, Dialect, peewee.Database):
     """A database on SQL Server.
 
     Args:
@@ -22,4 +23,8 @@ class MSSQLDatabase(Connection, Introspection, Definition, Dialect, SessionState
             when the first query is compiled.
         use_output: whether an INSERT may say OUTPUT; False for tables with triggers.
         like_collation: the collation by which ``LIKE`` (Peewee's ``%`` operator) minds the case.
+        adapter: the DB-API module: ``pymssql``, ``pyodbc``, ``mssqlpython`` or ``pytds``.
+        read_only: whether statements that write are refused before they are sent.
     """
+
+    traits = base.Traits("mssql", max_params=2050, ddl_in_transaction=True)

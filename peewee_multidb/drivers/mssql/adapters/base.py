@@ -30,6 +30,7 @@ class Adapter(ABC):
         extra: the extra of this package that brings it.
         oldest: the oldest server that the module can serve, and `oldest_reason` says why.
         assumed_version: of a server that has not been asked yet.
+        max_params: the most parameters of one statement; None where they do not travel as such.
     """
 
     module_name: ClassVar[str]
@@ -38,6 +39,7 @@ class Adapter(ABC):
     oldest: ClassVar[ServerVersion] = ServerVersion(8)
     oldest_reason: ClassVar[str] = ""
     assumed_version: ClassVar[ServerVersion] = ServerVersion(11)
+    max_params: ClassVar[int | None] = 2050
 
     def __init__(self, scheme: str) -> None:
         """Import the module.

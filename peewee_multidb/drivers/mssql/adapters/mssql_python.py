@@ -33,6 +33,11 @@ class MssqlPythonAdapter(Adapter):
     oldest = ServerVersion(11)
     oldest_reason = "Microsoft's ODBC driver 18, which is part of mssql-python, serves SQL Server 2012 and later"
 
+    def __init__(self, scheme: str) -> None:
+        super().__init__(scheme)
+        # Its pool hands out connections with the session of whoever had them before.
+        self.module.pooling(enabled=False)
+
     def open(self, database: str, settings: Mapping[str, Any], *, read_only: bool) -> Any:
         rest = dict(settings)
         login_timeout = int(rest.pop("login_timeout", 15))

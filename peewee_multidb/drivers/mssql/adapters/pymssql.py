@@ -29,6 +29,7 @@ class PymssqlAdapter(Adapter):
     module_name = "pymssql"
     distribution = "pymssql"
     extra = "mssql"
+    max_params = None
 
     def open(self, database: str, settings: Mapping[str, Any], *, read_only: bool) -> Any:
         options = dict(settings)

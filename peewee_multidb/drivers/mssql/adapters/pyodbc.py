@@ -36,6 +36,11 @@ class PyodbcAdapter(Adapter):
     distribution = "pyodbc"
     extra = "mssql-pyodbc"
 
+    def __init__(self, scheme: str) -> None:
+        super().__init__(scheme)
+        # The driver manager's pool hands out connections with the session of whoever had them before.
+        self.module.pooling = False
+
     def open(self, database: str, settings: Mapping[str, Any], *, read_only: bool) -> Any:
         options = dict(settings)
         timeout = int(options.pop("timeout", 0) or 0)
@@ -130,17 +135,21 @@ def address_pairs(driver: str, database: str, options: Mapping[str, Any]) -> dic
 def connection_string(pairs: Mapping[str, str]) -> str:
     """Return an ODBC connection string; values with special characters are put in braces.
 
+    FreeTDS takes a brace that is followed by a semicolon for the end, and knows no way to write these two;
+    the others want a closing brace to be doubled.
+
     Raises:
         ConfigurationError: a keyword or a value cannot be written.
     """
+    is_freetds = "PORT" in pairs
     out = []
     for key, value in pairs.items():
-        if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_ ]*", key) or "\0" in value:
+        if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_ ]*", key) or "\0" in value or is_freetds and "};" in value:
             raise ConfigurationError(f"the ODBC option {key!r} cannot be written into a connection string")
         if re.search(r"[\[\]{}(),;?*=!@\s]", value) or key == "DRIVER":
-            value = "{" + value.replace("}", "}}") + "}"
-        out.append(f"{key}={value}")
-    return ";".join(out)
+            value = "{" + (value if is_freetds else value.replace("}", "}}")) + "}"
+        out.append(f"{key}={value};")
+    return "".join(out)
 
 
 def _moment(value: Any, version: ServerVersion) -> Any:
