@@ -6,7 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import peewee
 
-from .context import MSSQLContext
+# Each of these registers what it writes.
+from . import changes, compounds, functions, inserts, json, names, selects, sources, texts  # noqa: F401
+from .batches import run
+from .context import MSSQLContext, write_query
+from .dates import DatePart, FromTimestamp, ToTimestamp, Truncated
+from .stock import stock
 from .version import ServerVersion
 
 if TYPE_CHECKING:
@@ -14,7 +19,43 @@ if TYPE_CHECKING:
 else:
     Base = object
 
-__all__ = ["Dialect"]
+__all__ = ["Dialect", "types_for"]
+
+_TYPES = {
+    "AUTO": "INT IDENTITY(1,1)",
+    "BIGAUTO": "BIGINT IDENTITY(1,1)",
+    "BIGINT": "BIGINT",
+    "BLOB": "VARBINARY(MAX)",
+    "BOOL": "BIT",
+    "CHAR": "NCHAR",
+    "DATE": "DATE",
+    "DATETIME": "DATETIME2",
+    "DECIMAL": "DECIMAL",
+    "DOUBLE": "FLOAT(53)",
+    "FLOAT": "FLOAT(53)",
+    "INT": "INT",
+    "JSON": "NVARCHAR(MAX)",
+    "SMALLINT": "SMALLINT",
+    "TEXT": "NVARCHAR(MAX)",
+    "TIME": "TIME",
+    "UUID": "UNIQUEIDENTIFIER",
+    "UUIDB": "VARBINARY(16)",
+    "VARCHAR": "NVARCHAR",
+}
+_BEFORE_2008 = {"DATE": "DATETIME", "DATETIME": "DATETIME", "TIME": "DATETIME"}
+_IN_2000 = {"BLOB": "IMAGE", "TEXT": "NTEXT", "JSON": "NTEXT"}
+#: Types of columns that cannot be compared, sorted by or grouped by.
+_LARGE = frozenset({"NTEXT", "IMAGE", "XML", "LEGACYTEXT"})
+
+
+def types_for(version: ServerVersion) -> dict[str, str]:
+    """Return the column types of a version, by Peewee's names for them."""
+    types = dict(_TYPES)
+    if version.major < 10:
+        types.update(_BEFORE_2008)
+    if version.major < 9:
+        types.update(_IN_2000)
+    return types
 
 
 class Dialect(Base):
@@ -26,11 +67,13 @@ class Dialect(Base):
     #: What becomes of a percent sign in SQL text: ``keep``, ``double`` (the module formats with %), or
     #: ``split`` (the module replaces %s and %d even inside literals, and knows no way to write them).
     quote_percent = "keep"
+    json_methods = json.MSSQLJSONMethods
+    compound_select_parentheses = stock.CSQ_PARENTHESES_GROUPED
     for_update = True
     returning_clause = True
     safe_create_index = True
     #: The most parameters of one statement: the server's 2100 less what sp_executesql takes for itself.
-    max_params = 2050
+    max_params: int | None = 2050
     #: The most rows of one VALUES clause.
     max_rows = 1000
     server_version: Any
@@ -47,7 +90,12 @@ class Dialect(Base):
         self.server_version = None if server_version is None else ServerVersion.parse(server_version)
         self.use_output = use_output
         self.like_collation = like_collation
+        self._own_types = dict(kwargs.get("field_types") or {})
+        self._typed_for: ServerVersion | None = None
+        self._large: frozenset[str] = frozenset()
         super().__init__(database, *args, **kwargs)  # type: ignore[no-untyped-call]
+        if self.server_version is not None:
+            self._learn_types(self.server_version)
 
     @property
     def version(self) -> ServerVersion:
@@ -56,3 +104,68 @@ class Dialect(Base):
             self.connect(reuse_if_open=True)  # type: ignore[no-untyped-call]
         version: ServerVersion = self.server_version
         return version
+
+    def _learn_types(self, version: ServerVersion) -> None:
+        types = {**stock.FIELD, **types_for(version), **self._own_types}
+        self._field_types = stock.attrdict(types)
+        large = {name for name, kind in types.items() if kind.upper() in _LARGE}
+        self._large = frozenset(large | _LARGE)
+        self._typed_for = version
+
+    def get_context_options(self) -> dict[str, Any]:
+        version = self.version
+        if self._typed_for != version:
+            self._learn_types(version)
+        return {
+            "field_types": self._field_types,
+            "operations": self._operations,  # type: ignore[attr-defined]
+            "param": self.param,
+            "quote": self.quote,
+            "compound_select_parentheses": self.compound_select_parentheses,
+            "conflict_statement": self.conflict_statement,
+            "conflict_update": self.conflict_update,
+            "for_update": self.for_update,
+            "dialect": self,
+            "version": version,
+            "large": self._large,
+            "write_query": write_query,
+        }
+
+    def get_sql_context(self, **context_options: Any) -> MSSQLContext:
+        options = self.get_context_options()
+        if context_options:
+            options.update(context_options)
+        return self.context_class(**options)
+
+    def execute(self, query: Any, **context_options: Any) -> Any:
+        """Compile and run a query; a bulk insert in as many statements as it needs, all or none."""
+        return run(self, query, context_options)
+
+    # The context writes ON CONFLICT itself; what is left of these two is that they tell whose context it is.
+
+    def conflict_statement(self, on_conflict: Any, query: Any) -> Any:
+        return None
+
+    def conflict_update(self, on_conflict: Any, query: Any) -> Any:
+        return None
+
+    def extract_date(self, date_part: str, date_field: Any) -> Any:
+        return DatePart(date_part, date_field)
+
+    def truncate_date(self, date_part: str, date_field: Any) -> Any:
+        return Truncated(date_part, date_field)
+
+    def to_timestamp(self, date_field: Any) -> Any:
+        return ToTimestamp(date_field)
+
+    def from_timestamp(self, date_field: Any) -> Any:
+        return FromTimestamp(date_field)
+
+    def random(self) -> Any:
+        return stock.fn.NEWID()
+
+    def get_noop_select(self, ctx: Any) -> Any:
+        return ctx.literal("SELECT 0 AS [_c1] WHERE 1 = 0")
+
+    def default_values_insert(self, ctx: Any) -> Any:
+        return ctx.literal("DEFAULT VALUES")

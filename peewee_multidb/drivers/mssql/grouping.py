@@ -1,0 +1,79 @@
+"""GROUP BY, which takes no constant, no position and no alias, and no parameter that it would recognise."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import peewee
+
+from .context import MSSQLContext
+from .kinds import comparable
+from .ordering import resolved
+from .stock import stock
+
+__all__ = ["Groups", "groups_of"]
+
+
+class Groups:
+    """What a query groups by.
+
+    Attributes:
+        nodes: the expressions.
+        literals: whether values must be literals: an expression in GROUP BY must read exactly like the one
+            that is selected, and two parameters never do (Msg 8120).
+        having: whether HAVING is needed in place of a constant: then no rows give no group.
+    """
+
+    def __init__(self, nodes: list[Any], literals: bool, having: bool) -> None:
+        self.nodes, self.literals, self.having = nodes, literals, having
+
+    def write(self, ctx: MSSQLContext) -> None:
+        for number, node in enumerate(self.nodes):
+            ctx._sql.append(", " if number else " GROUP BY ")
+            comparable(ctx, node)
+        if self.having:
+            ctx._sql.append(" HAVING COUNT(*) > 0")
+
+
+def groups_of(ctx: MSSQLContext, query: Any, columns: Sequence[Any]) -> Groups:
+    """Return what a query groups by, in terms that T-SQL knows."""
+    nodes: list[Any] = []
+    seen: list[Any] = []
+    for item in query._group_by:
+        for node in _several(resolved(item, columns)):
+            if not _has_column(node):
+                continue
+            # The same column twice is no error in GROUP BY, but the same expression object is common.
+            if not any(node is other for other in seen):
+                seen.append(node)
+                nodes.append(node)
+    literals = any(not isinstance(node, (peewee.Field, stock.Column, stock.Entity, peewee.SQL)) for node in nodes)
+    return Groups(nodes, literals, not nodes)
+
+
+def _several(node: Any) -> list[Any]:
+    if isinstance(node, stock.CompositeKey):
+        return [node.model._meta.fields[name] for name in node.field_names]
+    if isinstance(node, stock.ModelBase):
+        return list(node._meta.sorted_fields)
+    if isinstance(node, stock.ModelAlias):
+        return list(node.get_field_aliases())
+    if isinstance(node, stock.NodeList) and node.parens and node.glue == ", ":
+        return [part for inner in node.nodes for part in _several(inner)]
+    return [node]
+
+
+def _has_column(node: Any) -> bool:
+    """Whether anything in an expression may depend on the row (Msg 164)."""
+    if isinstance(node, peewee.Value):
+        return bool(node.multi) and any(_has_column(item) for item in node.values)  # type: ignore[attr-defined]
+    if isinstance(node, peewee.SQL):
+        return any(character.isalpha() for character in node.sql)  # type: ignore[attr-defined]
+    if isinstance(node, peewee.Function):
+        return any(_has_column(argument) for argument in node.arguments)
+    if isinstance(node, peewee.Expression):
+        return _has_column(node.lhs) or _has_column(node.rhs)  # type: ignore[attr-defined]
+    if isinstance(node, stock.Cast):
+        return _has_column(node.node)
+    return isinstance(node, (peewee.Node, type))
