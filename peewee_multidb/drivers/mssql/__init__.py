@@ -8,6 +8,33 @@ from __future__ import annotations
 
 from .database import MSSQLDatabase
 from .driver import MSSQLDriver, PooledMSSQLDatabase
+from .fields import (
+    CharField,
+    FixedCharField,
+    LegacyDateTimeField,
+    MoneyField,
+    RowVersionField,
+    SmallMoneyField,
+    TextField,
+    VarBinaryField,
+    VarCharField,
+    XMLField,
+)
 from .version import ServerVersion
 
-__all__ = ["MSSQLDatabase", "MSSQLDriver", "PooledMSSQLDatabase", "ServerVersion"]
+__all__ = [
+    "CharField",
+    "FixedCharField",
+    "LegacyDateTimeField",
+    "MSSQLDatabase",
+    "MSSQLDriver",
+    "MoneyField",
+    "PooledMSSQLDatabase",
+    "RowVersionField",
+    "ServerVersion",
+    "SmallMoneyField",
+    "TextField",
+    "VarBinaryField",
+    "VarCharField",
+    "XMLField",
+]

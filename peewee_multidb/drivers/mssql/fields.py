@@ -16,6 +16,7 @@ import peewee
 from peewee import SQL
 
 from .context import MSSQLContext
+from .parameters import Parameter
 
 __all__ = [
     "CharField",
@@ -40,26 +41,6 @@ def _is_mssql(ctx: Any) -> bool:
 
 def _before_2005(ctx: Any) -> bool:
     return bool(ctx.version.major < 9)
-
-
-class _Cast(peewee.Node):
-    """A parameter that SQL Server is told the type of, and that other engines get as it is.
-
-    Args:
-        value: what the driver is given.
-        type_of: the type's name, for the context of the statement.
-    """
-
-    def __init__(self, value: Any, type_of: Any) -> None:
-        self.value = value
-        self._type_of = type_of
-
-    def __sql__(self, ctx: Any) -> Any:
-        if not _is_mssql(ctx):
-            return ctx.value(self.value, False)
-        ctx.literal("CAST(")
-        ctx.value(self.value, False)
-        return ctx.literal(f" AS {self._type_of(ctx)})")
 
 
 class _Ansi:
@@ -87,29 +68,25 @@ class _Ansi:
         value = super().db_value(value)  # type: ignore[misc]
         if not self.ansi or not isinstance(value, str):
             return value
-        if value.isascii():
-            size = len(value)
-        elif self.encoding is None:
-            return value
-        else:
-            size = len(self._encoded(value))
-        return _Cast(value, lambda ctx: self._cast_type(ctx, size))
+        if not value.isascii():
+            if self.encoding is None:
+                return value
+            self._check(value, self.encoding)
+        return Parameter(value, self._cast_type)
 
-    def _encoded(self, value: str) -> bytes:
-        assert self.encoding is not None
+    def _check(self, value: str, encoding: str) -> None:
         try:
-            return value.encode(self.encoding)
+            value.encode(encoding)
         except UnicodeEncodeError as exc:
             field: Any = self
             where = f"{field.model.__name__}.{field.name}"
             raise peewee.DataError(  # type: ignore[attr-defined]
-                f"{where}: the encoding {self.encoding!r} of its column has no {value[exc.start]!r}"
+                f"{where}: the encoding {encoding!r} of its column has no {value[exc.start]!r}"
             ) from None
 
-    @staticmethod
-    def _cast_type(ctx: Any, size: int) -> str:
+    def _cast_type(self, ctx: MSSQLContext, value: str) -> str:
         # One length for all, so that the server keeps one plan; a longer value is not cut short.
-        if size <= LONGEST:
+        if len(value.encode(self.encoding or "ascii", "replace")) <= LONGEST:
             return f"VARCHAR({LONGEST})"
         return "TEXT" if _before_2005(ctx) else "VARCHAR(MAX)"
 
@@ -302,18 +279,11 @@ class LegacyDateTimeField(_OneType, peewee.DateTimeField):
             peewee.DataError: SQL Server's DATETIME begins later.
         """
         value = super().db_value(value)
-        return _DateTime(value, self) if isinstance(value, datetime.datetime) else value
+        return Parameter(value, self._cast_type) if isinstance(value, datetime.datetime) else value
 
-
-class _DateTime(_Cast):
-    def __init__(self, value: datetime.datetime, field: Any) -> None:
-        super().__init__(value, lambda ctx: "DATETIME")
-        self._field = field
-
-    def __sql__(self, ctx: Any) -> Any:
-        if _is_mssql(ctx) and self.value.year < 1753:
+    def _cast_type(self, ctx: MSSQLContext, value: datetime.datetime) -> str:
+        if value.year < 1753:
             raise peewee.DataError(  # type: ignore[attr-defined]
-                f"{self._field.model.__name__}.{self._field.name}: {self.value} is before 1753, where "
-                "SQL Server's DATETIME begins"
+                f"{self.model.__name__}.{self.name}: {value} is before 1753, where SQL Server's DATETIME begins"
             )
-        return super().__sql__(ctx)
+        return "DATETIME"

@@ -12,23 +12,19 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import peewee
 
 from .catalog import SINCE_2005, SINCE_2008, UP_TO_2000, Catalog
+from .literals import quoted
 
 if TYPE_CHECKING:
     from .dialect import Dialect as Base
 else:
     Base = object
 
-__all__ = ["IndexDefinition", "Introspection", "object_name", "quoted", "without_parentheses"]
+__all__ = ["IndexDefinition", "Introspection", "object_name", "without_parentheses"]
 
 #: Types whose length the catalog counts in bytes, and how many bytes a character has.
 _SIZED = {"char": 1, "varchar": 1, "binary": 1, "varbinary": 1, "nchar": 2, "nvarchar": 2}
 _SCALED = ("decimal", "numeric")
 _FRACTIONAL = ("datetime2", "datetimeoffset", "time")
-
-
-def quoted(name: str) -> str:
-    """Return a name in brackets."""
-    return "[" + name.replace("]", "]]") + "]"
 
 
 def object_name(table: str, schema: str | None = None) -> str:

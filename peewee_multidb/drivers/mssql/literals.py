@@ -1,4 +1,4 @@
-"""Values as T-SQL literals, for the few places where a parameter cannot stand.
+"""Names in brackets, and values as T-SQL literals for the few places where a parameter cannot stand.
 
 An expression in GROUP BY must read exactly like the one that is selected, and two parameters never do,
 not even with the same value (Msg 8120).
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime
 import decimal
+import functools
 import math
 import uuid
 from typing import Any
@@ -16,9 +17,15 @@ import peewee
 
 from .version import ServerVersion
 
-__all__ = ["can_be_literal", "literal", "text"]
+__all__ = ["can_be_literal", "literal", "quoted", "text"]
 
 _KINDS = (str, int, float, decimal.Decimal, bytes, bytearray, memoryview, datetime.date, datetime.time, uuid.UUID)
+
+
+@functools.lru_cache(maxsize=8192)
+def quoted(name: str) -> str:
+    """Return a name in brackets, whatever is in it."""
+    return f"[{name.replace(']', ']]')}]"
 
 
 def can_be_literal(value: Any) -> bool:

@@ -17,8 +17,9 @@ import peewee
 from peewee import SQL, Entity
 from playhouse.migrate import SchemaMigrator, make_index_name, operation  # type: ignore[import-untyped]
 
-from .ddl import text, write_drop_index
-from .introspection import IndexDefinition, object_name, quoted
+from .ddl import write_drop_index
+from .introspection import IndexDefinition, object_name
+from .literals import quoted, text
 
 __all__ = ["MSSQLMigrator"]
 

@@ -89,7 +89,7 @@ def on(version: str, model: Any) -> Any:
 def test_a_table_is_made_where_there_is_none() -> None:
     assert statement(on("2019", Person)._create_table(), "2019") == (
         "IF OBJECT_ID(N'[hr].[we]]ird]', N'U') IS NULL CREATE TABLE [hr].[we]]ird] ("
-        "[id] INT IDENTITY(1, 1) NOT NULL PRIMARY KEY, "
+        "[id] INT IDENTITY(1,1) NOT NULL PRIMARY KEY, "
         "[name] NVARCHAR(50) COLLATE Latin1_General_CI_AS NOT NULL DEFAULT N'?', "
         "[code] VARCHAR(9) NOT NULL, "
         "[email] NVARCHAR(MAX), "
@@ -266,7 +266,7 @@ def test_a_table_is_made_of_a_query(version: str) -> None:
     query = Person.select(Person.id, Person.name).where(Person.code == "a").using(version)
     ctx = on(version, Person)._create_table_as("copy", query)
     sql, parameters = ctx.query()
-    check(sql, VERSIONS[version])
+    check(sql.replace("?", "@p"), VERSIONS[version])
     assert sql.startswith("IF OBJECT_ID(N'[copy]', N'U') IS NULL SELECT * INTO [copy] FROM (SELECT ")
     assert parameters == ["a"]
 

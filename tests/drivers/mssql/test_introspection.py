@@ -14,9 +14,9 @@ from peewee_multidb.drivers.mssql.introspection import (
     IndexDefinition,
     full_type,
     object_name,
-    quoted,
     without_parentheses,
 )
+from peewee_multidb.drivers.mssql.literals import quoted
 
 QUESTIONS = [name for name in type(UP_TO_2000).__slots__]
 

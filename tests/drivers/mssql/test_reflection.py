@@ -85,6 +85,13 @@ def test_rows_are_written_and_read_through_such_models(library: Any) -> None:
     assert [one.title for one in row.book_author_id_rel] == ["One"]
 
 
+def described(model: Any) -> list[Any]:
+    return sorted(
+        (one.name, one.column_name, type(one).__name__, one.null, one.unique)
+        for one in model._meta.sorted_fields
+    )
+
+
 def test_the_source_that_is_printed_runs_and_gives_the_same_models(
     library: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -94,11 +101,7 @@ def test_the_source_that_is_printed_runs_and_gives_the_same_models(
     namespace: dict[str, Any] = {}
     exec(compile(source, "models.py", "exec"), namespace)
     printed, generated = namespace["Author"], reflection.generate_models(library)["author"]
-    assert [
-        (f.name, f.column_name, type(f), f.null, f.unique) for f in printed._meta.sorted_fields
-    ].sort() == [
-        (f.name, f.column_name, type(f), f.null, f.unique) for f in generated._meta.sorted_fields
-    ].sort()
+    assert described(printed) == described(generated)
     library.bind([printed, namespace["Book"]])
     assert printed.select().count() == 0
 
