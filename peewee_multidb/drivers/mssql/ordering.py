@@ -78,8 +78,10 @@ def _resolved(item: Any, aliases: dict[str, Any], columns: Sequence[Any]) -> tup
 
 
 def resolved(item: Any, columns: Sequence[Any]) -> Any:
-    """Return what an item of GROUP BY means, which in T-SQL can neither be a position nor an alias."""
+    """Return what an item of GROUP BY or ORDER BY means, when it can neither be a position nor an alias."""
     aliases = names_in(columns)
+    if isinstance(item, stock.Ordering):
+        item = item.node
     if isinstance(item, peewee.SQL) and not item.params:  # type: ignore[attr-defined]
         item = _resolved(item, aliases, columns)[0]
     elif isinstance(item, stock.Entity) and len(item._path) == 1 and item._path[0] in aliases:

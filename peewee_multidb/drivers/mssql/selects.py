@@ -9,7 +9,7 @@ from . import ctes, grouping, locks, paging
 from .columns import expanded, is_star, name_of, names_of, selection, write_columns
 from .context import MSSQLContext, quoted, unsupported, writes
 from .kinds import comparable
-from .ordering import Part, order_parts
+from .ordering import Part, order_parts, resolved
 from .sources import write_sources
 from .stock import COLUMN, SOURCE, stock
 from .windows import has_window
@@ -135,7 +135,7 @@ class _Select:
         """Write the page by ROW_NUMBER, around a derived table whose columns have names of their own."""
         ctx = self.ctx
         self.columns = expanded(ctx, self.query, self.columns)
-        if self.distinct or any(has_window(item) for item in self.order):
+        if self.distinct or any(has_window(resolved(item, self.columns)) for item in self.order):
             self._over_rows()
             return
         inner = [f"_c{number}" for number in range(1, len(self.columns) + 1)]
