@@ -66,6 +66,8 @@ class Session(Writes):
                 "tds_object_id": self._object_id,
                 "tds_serverproperty": self._server_property,
                 "tds_columnproperty": self._column_property,
+                "tds_indexproperty": lambda *given: information.index_property(self, *given),
+                "tds_objectproperty": lambda *given: information.object_property(self, *given),
                 "tds_schema_name": lambda *_: "dbo",
                 "tds_db_name": lambda *_: self.database,
                 "tds_db_id": lambda *_: 5,

@@ -20,9 +20,11 @@ if TYPE_CHECKING:
 
 __all__ = [
     "column_property",
+    "index_property",
     "name_of_column",
     "name_of_object",
     "object_id",
+    "object_property",
     "procedure",
     "refresh",
 ]
@@ -436,6 +438,27 @@ def column_property(session: Session, number: int, name: str, what: str) -> int 
                         "allowsnull": column.nullable,
                     }.get(what.lower())
                     return None if found is None else int(found)
+    return None
+
+
+def index_property(session: Session, number: int, name: str, what: str) -> int | None:
+    """INDEXPROPERTY."""
+    for table in session.catalog.tables():
+        for position, index in _indexes(table):
+            if number_of(table.physical) == number and index.name.lower() == str(name).lower():
+                found = {"indexid": position, "isunique": int(index.unique), "isclustered": 0}
+                found |= {"isstatistics": 0, "isautostatistics": 0, "ishypothetical": 0}
+                return found.get(what.lower())
+    return None
+
+
+def object_property(session: Session, number: int, what: str) -> int | None:
+    """OBJECTPROPERTY."""
+    for row in sys_objects(session, session.catalog.tables()):
+        if row[1] == number:
+            kinds = {"istable": "U", "isusertable": "U", "isview": "V", "isprimarykey": "PK", "ismsshipped": "-"}
+            kinds |= {"isuniquecnst": "UQ", "isforeignkey": "F", "ischeckcnst": "C", "isdefaultcnst": "D"}
+            return int(row[4].strip() == kinds[what.lower()]) if what.lower() in kinds else None
     return None
 
 
