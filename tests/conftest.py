@@ -24,6 +24,14 @@ from peewee_multidb.testing.servers import (
     Unavailable,
 )
 from tests import engines, scale
+from tests.tds.fixtures import (  # noqa: F401 - pytest finds fixtures by these names
+    mssql,
+    mssql_url,
+    new_mssql_url,
+    real_mssql,
+    tds_server,
+    tds_servers,
+)
 from tests.world import World
 
 hypothesis.settings.register_profile("quick", max_examples=50, deadline=None)
@@ -34,6 +42,11 @@ Started = TypeVar("Started", PostgresServer, MariaDBServer, PostgresCluster, Mar
 NewUrl = Callable[[], str]
 
 _numbers = itertools.count(1)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Make known the marks that tests may bear."""
+    config.addinivalue_line("markers", "not_on_babelfish(what): needs what Babelfish for PostgreSQL lacks")
 
 
 def _running(started: Started, engine: str) -> Iterator[Started]:

@@ -67,6 +67,7 @@ class Session(Writes):
                 "tds_serverproperty": self._server_property,
                 "tds_columnproperty": self._column_property,
                 "tds_indexproperty": lambda *given: information.index_property(self, *given),
+                "tds_indexkey_property": lambda *given: information.index_key_property(self, *given),
                 "tds_objectproperty": lambda *given: information.object_property(self, *given),
                 "tds_schema_name": lambda *_: "dbo",
                 "tds_db_name": lambda *_: self.database,
