@@ -20,9 +20,12 @@ if TYPE_CHECKING:
 
 __all__ = [
     "column_property",
+    "index_key_property",
+    "index_property",
     "name_of_column",
     "name_of_object",
     "object_id",
+    "object_property",
     "procedure",
     "refresh",
 ]
@@ -139,21 +142,21 @@ def sys_objects(session: Session, tables: list[Table]) -> Iterable[tuple[Any, ..
             continue
         kind = ("V ", "VIEW") if table.view else ("U ", "USER_TABLE")
         own = number_of(table.physical)
-        yield table.name, own, schema_number(table.schema), 0, *kind
+        yield table.name, own, schema_number(table.schema), 0, *kind, 0
         for index in table.indexes:
             if index.kind != "INDEX":
                 code = ("PK", "PRIMARY_KEY_CONSTRAINT") if index.kind[0] == "P" else ("UQ", "UNIQUE_CONSTRAINT")
-                yield index.name, number_of(table.physical, index.name), schema_number(table.schema), own, *code
+                yield index.name, number_of(table.physical, index.name), schema_number(table.schema), own, *code, 0
         for foreign in table.foreigns:
             number = number_of(table.physical, foreign.name)
-            yield foreign.name, number, schema_number(table.schema), own, "F ", "FOREIGN_KEY_CONSTRAINT"
+            yield foreign.name, number, schema_number(table.schema), own, "F ", "FOREIGN_KEY_CONSTRAINT", 0
         for check in table.checks:
             number = number_of(table.physical, check.name)
-            yield check.name, number, schema_number(table.schema), own, "C ", "CHECK_CONSTRAINT"
+            yield check.name, number, schema_number(table.schema), own, "C ", "CHECK_CONSTRAINT", 0
         for column in table.columns:
             if column.default_name:
                 number = number_of(table.physical, column.default_name)
-                yield column.default_name, number, schema_number(table.schema), own, "D ", "DEFAULT_CONSTRAINT"
+                yield column.default_name, number, schema_number(table.schema), own, "D ", "DEFAULT_CONSTRAINT", 0
 
 
 def schema_number(name: str) -> int:
@@ -274,13 +277,17 @@ def sys_modules(session: Session, tables: list[Table]) -> Iterable[tuple[Any, ..
 
 
 def old_objects(session: Session, tables: list[Table]) -> Iterable[tuple[Any, ...]]:
-    for name, number, schema, parent, kind, _ in sys_objects(session, tables):
-        yield name, number, kind, schema, parent
+    for name, number, schema, parent, kind, *_ in sys_objects(session, tables):
+        yield name, number, kind.strip(), schema, parent
 
 
 def old_columns(session: Session, tables: list[Table]) -> Iterable[tuple[Any, ...]]:
     for row in sys_columns(session, tables):
-        yield row[1], row[0], row[3], row[3], row[5], row[2], row[6], row[7], row[8], row[11], 0x80 * row[9], row[10]
+        status = 0x80 * row[9]
+        yield (
+            row[1], row[0], row[3], row[3], row[5], row[2], row[6], row[7], row[6], row[7], row[8], row[11], status,
+            row[10], 0, row[12],
+        )  # fmt: skip
 
 
 def old_indexes(session: Session, tables: list[Table]) -> Iterable[tuple[Any, ...]]:
@@ -301,9 +308,11 @@ def old_foreign_keys(session: Session, tables: list[Table]) -> Iterable[tuple[An
 
 def old_comments(session: Session, tables: list[Table]) -> Iterable[tuple[Any, ...]]:
     for _, number, _, _, text in sys_defaults(session, tables):
-        yield number, text
+        yield number, text, 1, 0
+    for _, number, _, _, text in sys_checks(session, tables):
+        yield number, text, 1, 0
     for number, text in sys_modules(session, tables):
-        yield number, text
+        yield number, text, 1, 0
 
 
 CATALOGS = "table_catalog table_schema table_name"
@@ -328,9 +337,9 @@ VIEWS: dict[str, tuple[str, Generator]] = {
         "match_option update_rule delete_rule",
         info_references,
     ),
-    "sys.objects": ("name object_id schema_id parent_object_id type type_desc", sys_objects),
-    "sys.tables": ("name object_id schema_id parent_object_id type type_desc", sys_tables),
-    "sys.views": ("name object_id schema_id parent_object_id type type_desc", sys_views),
+    "sys.objects": ("name object_id schema_id parent_object_id type type_desc is_ms_shipped", sys_objects),
+    "sys.tables": ("name object_id schema_id parent_object_id type type_desc is_ms_shipped", sys_tables),
+    "sys.views": ("name object_id schema_id parent_object_id type type_desc is_ms_shipped", sys_views),
     "sys.schemas": ("name schema_id principal_id", sys_schemas),
     "sys.columns": (
         "object_id name column_id system_type_id user_type_id max_length precision scale is_nullable is_identity "
@@ -369,7 +378,8 @@ VIEWS: dict[str, tuple[str, Generator]] = {
     "sys.triggers": ("name object_id parent_id", lambda session, tables: []),
     "sysobjects": ("name id xtype uid parent_obj", old_objects),
     "syscolumns": (
-        "name id xtype xusertype length colid xprec xscale isnullable cdefault colstat iscomputed",
+        "name id xtype xusertype length colid xprec xscale prec scale isnullable cdefault colstat iscomputed number "
+        "collation",
         old_columns,
     ),
     "systypes": ("name xtype xusertype", sys_types),
@@ -377,7 +387,7 @@ VIEWS: dict[str, tuple[str, Generator]] = {
     "sysindexes": ("id status indid name", old_indexes),
     "sysindexkeys": ("id indid colid keyno", old_index_keys),
     "sysforeignkeys": ("constid fkeyid rkeyid fkey rkey keyno", old_foreign_keys),
-    "syscomments": ("id text", old_comments),
+    "syscomments": ("id text colid encrypted", old_comments),
     "sysdatabases": ("name dbid cmptlevel", lambda s, t: [row[:3] for row in sys_databases(s, t)]),
 }
 
@@ -436,6 +446,41 @@ def column_property(session: Session, number: int, name: str, what: str) -> int 
                         "allowsnull": column.nullable,
                     }.get(what.lower())
                     return None if found is None else int(found)
+    return None
+
+
+def index_property(session: Session, number: int, name: str, what: str) -> int | None:
+    """INDEXPROPERTY."""
+    for table in session.catalog.tables():
+        for position, index in _indexes(table):
+            if number_of(table.physical) == number and index.name.lower() == str(name).lower():
+                found = {"indexid": position, "isunique": int(index.unique), "isclustered": 0}
+                found |= {"isstatistics": 0, "isautostatistics": 0, "ishypothetical": 0}
+                return found.get(what.lower())
+    return None
+
+
+def index_key_property(session: Session, number: int, index_number: int, key: int, what: str) -> int | None:
+    """INDEXKEY_PROPERTY."""
+    for table in session.catalog.tables():
+        for position, index in _indexes(table):
+            if number_of(table.physical) == number and position == index_number and 0 < key <= len(index.columns):
+                return {"isdescending": int(index.columns[key - 1][1])}.get(what.lower())
+    return None
+
+
+def object_property(session: Session, number: int, what: str) -> int | None:
+    """OBJECTPROPERTY."""
+    for table in session.catalog.tables():
+        for foreign in table.foreigns:
+            rules = {"cnstisdeletecascade": foreign.on_delete, "cnstisupdatecascade": foreign.on_update}
+            if number_of(table.physical, foreign.name) == number and what.lower() in rules:
+                return int(rules[what.lower()] == "CASCADE")
+    for row in sys_objects(session, session.catalog.tables()):
+        if row[1] == number:
+            kinds = {"istable": "U", "isusertable": "U", "isview": "V", "isprimarykey": "PK", "ismsshipped": "-"}
+            kinds |= {"isuniquecnst": "UQ", "isforeignkey": "F", "ischeckcnst": "C", "isdefaultcnst": "D"}
+            return int(row[4].strip() == kinds[what.lower()]) if what.lower() in kinds else None
     return None
 
 

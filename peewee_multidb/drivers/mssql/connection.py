@@ -80,7 +80,8 @@ class Connection(Base):
             return bool(super().connect(reuse_if_open))  # type: ignore[no-untyped-call]
         except peewee.PeeweeException as error:
             # Peewee wraps what has one of its names already.
-            raise _unwrapped(error)  # noqa: B904
+            inner = _unwrapped(error)
+            raise inner from inner.__cause__
         finally:
             if self._state.conn is not None and not self._state.closed:
                 self._state.conn.version = self.server_version or self._state.conn.version
@@ -173,6 +174,10 @@ class Connection(Base):
     def _drop(self, conn: BufferedConnection) -> None:
         """Close a connection that does not go back to a pool."""
         conn.close()
+
+    def get_binary_type(self) -> type:
+        """Return what a BlobField hands over; each adapter makes of it what its module takes."""
+        return bytes
 
     # Statements
 

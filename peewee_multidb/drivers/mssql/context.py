@@ -24,6 +24,7 @@ from peewee import Node
 from . import literals
 from .definitions import is_ddl, rewritten, table_source
 from .literals import quoted
+from .sending import sent
 from .version import ServerVersion
 
 if TYPE_CHECKING:
@@ -145,12 +146,10 @@ class MSSQLContext(peewee.Context):
 
     def value(self, value: Any, converter: Any = None, add_param: bool = True) -> Any:
         """Write a value as a parameter, or as a literal where parameters cannot stand."""
-        if converter:
-            value = converter(value)
-        elif converter is None:
+        if converter is None:
             converter = self.state.settings.get("converter")
-            if converter:
-                value = converter(value)
+        if converter:
+            value = sent(converter(value), converter)
         if isinstance(value, Node):
             with self(converter=None):
                 return self.sql(value)
