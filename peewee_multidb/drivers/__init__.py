@@ -6,17 +6,22 @@ with `register`, or by an entry point of the group ``peewee_multidb.drivers`` na
 
 from __future__ import annotations
 
-from . import mysql, postgresql, sqlite
-from .base import Driver, Traits, find, register, traits_of
+from . import mssql, mysql, postgresql, sqlite
+from .base import Driver, Traits, TwoPhase, find, open_server, register, traits_of
 from .session import SessionStatements, Statement, start_session
+from .wire import Wire
 
 __all__ = [
     "Driver",
     "SessionStatements",
     "Statement",
     "Traits",
+    "TwoPhase",
+    "Wire",
     "find",
+    "mssql",
     "mysql",
+    "open_server",
     "postgresql",
     "register",
     "sqlite",

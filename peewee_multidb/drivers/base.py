@@ -19,10 +19,36 @@ import peewee
 from ..config import DatabaseSettings, DatabaseURL, parse_url
 from ..errors import ConfigurationError, nearest
 from ..urls import unseal
+from . import replication
+from .replication import Replication
+from .wire import OWN_CONNECTION, Wire, apply_wire, wire_from
 
-__all__ = ["Driver", "Traits", "find", "register", "traits_of"]
+__all__ = ["Driver", "Traits", "TwoPhase", "find", "open_server", "register", "traits_of"]
 
 ENTRY_POINTS = "peewee_multidb.drivers"
+
+WIRE = "wire"
+
+
+@dataclass(frozen=True, slots=True)
+class TwoPhase:
+    """The statements of an engine's two-phase commit; ``{xid}`` stands for the quoted transaction id.
+
+    Attributes:
+        begin: what starts a transaction that can be prepared, instead of BEGIN; None for the usual BEGIN.
+        prepare: what the server is told, in this order, before it promises to commit.
+        commit: makes a prepared transaction permanent, from any connection.
+        rollback: undoes a prepared transaction, from any connection.
+        recover: lists the prepared transactions.
+        recovered_xid: the position of the id, text or bytes, among the columns of `recover`, from 0.
+    """
+
+    begin: str | None
+    prepare: tuple[str, ...]
+    commit: str
+    rollback: str
+    recover: str
+    recovered_xid: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,22 +60,40 @@ class Traits:
         max_params: the most bound parameters of one statement.
         is_async: whether queries run through the bridge of `playhouse.pwasyncio`.
         ddl_in_transaction: whether a rollback undoes CREATE TABLE.
+        max_rows: the most rows of one VALUES list; None where only `max_params` limits them.
+        transactions: whether a rollback undoes anything at all.
+        savepoints: whether a part of a transaction can be undone.
+        two_phase: how a transaction is prepared and committed later; None where it cannot be.
+        read_only_session: whether ``read_only`` makes the server itself refuse writes in the session.
+        replication: how its servers are asked about positions and lag; None where they have neither.
+        probe: the cheapest statement that shows that a server answers.
     """
 
     engine: str
     max_params: int
     is_async: bool = False
     ddl_in_transaction: bool = False
+    max_rows: int | None = None
+    transactions: bool = True
+    savepoints: bool = True
+    two_phase: TwoPhase | None = None
+    read_only_session: bool = False
+    probe: str = "SELECT 1"
+    replication: Replication | None = None
 
 
 class Driver(ABC):
     """One engine with one DB-API module (or whichever Peewee finds).
 
     A subclass sets `traits`, writes `build` and is registered, by `register` or by an entry point.
+
+    Attributes:
+        wire: how a role reaches the server, unless the option ``wire`` of a database says otherwise.
     """
 
     schemes: ClassVar[tuple[str, ...]] = ()
     traits: ClassVar[Traits]
+    wire: ClassVar[Wire] = OWN_CONNECTION
 
     @abstractmethod
     def build(self, settings: DatabaseSettings, url: DatabaseURL, *, read_only: bool) -> peewee.Database:
@@ -66,8 +110,13 @@ class Driver(ABC):
 
     @staticmethod
     def options(settings: DatabaseSettings, url: DatabaseURL) -> dict[str, Any]:
-        """The options of the settings, with those in the url of this server on top, in plain text."""
-        return {**unseal(settings.options), **unseal(url.options)}
+        """The options of the settings, with those in the url of this server on top, in plain text.
+
+        Without ``wire``, which `open_server` has an eye on.
+        """
+        options = {**unseal(settings.options), **unseal(url.options)}
+        options.pop(WIRE, None)
+        return options
 
     @staticmethod
     def address(settings: DatabaseSettings, url: DatabaseURL) -> dict[str, Any]:
@@ -132,8 +181,38 @@ def _installed(scheme: str) -> Driver:
             raise ConfigurationError(
                 f"{owner} is a {type(found).__name__}, not a peewee_multidb.drivers.Driver"
             )
+        if not isinstance(getattr(found, "traits", None), Traits):
+            raise ConfigurationError(f"{owner} declares no traits, which must be a Traits(...)")
         return found
     raise ConfigurationError(f"unknown URL scheme {scheme!r}; {nearest(scheme, {*_drivers, *points.names})}")
+
+
+def open_server(
+    settings: DatabaseSettings, url: DatabaseURL, *, role: str = "primary", read_only: bool
+) -> peewee.Database:
+    """Make the Database object of one server of a named database; it does not connect yet.
+
+    Args:
+        settings: the settings of the named database.
+        url: the server: ``settings.url``, or the URL of one of its replicas.
+        role: ``primary`` or ``replica``: what this object is for, where the address does not tell.
+        read_only: whether the server is to refuse writes in this session.
+
+    Raises:
+        ConfigurationError: the settings cannot work, or a module is not installed.
+    """
+    driver = find(url)
+    database = driver.build(settings, url, read_only=read_only)
+    if not isinstance(database, peewee.Database):
+        raise ConfigurationError(
+            f"database {settings.name!r}: the driver of {url.scheme}:// returned a "
+            f"{type(database).__name__}, not a peewee Database"
+        )
+    chosen = {**settings.options, **url.options}.get(WIRE)
+    wire = driver.wire if chosen is None else wire_from(f"database {settings.name!r}", chosen)
+    if wire != OWN_CONNECTION:
+        apply_wire(database, wire, settings, url, role)
+    return database
 
 
 def require_database_name(settings: DatabaseSettings, url: DatabaseURL) -> None:
@@ -204,11 +283,39 @@ SQLITE = Traits(
     "sqlite",
     max_params=32766 if peewee.SqliteDatabase.server_version >= (3, 32, 0) else 999,
     ddl_in_transaction=True,
+    read_only_session=True,
+)
+#: https://www.postgresql.org/docs/current/sql-prepare-transaction.html; for superusers, and for others
+#: their own transactions. Needs ``max_prepared_transactions`` of the server, which is 0 until set.
+PREPARE_TRANSACTION = TwoPhase(
+    begin=None,
+    prepare=("PREPARE TRANSACTION {xid}",),
+    commit="COMMIT PREPARED {xid}",
+    rollback="ROLLBACK PREPARED {xid}",
+    recover="SELECT gid FROM pg_prepared_xacts WHERE database = current_database()",
+)
+#: https://mariadb.com/kb/en/xa-transactions/, of MySQL 5.0 and later, for InnoDB tables.
+XA = TwoPhase(
+    begin="XA START {xid}",
+    prepare=("XA END {xid}", "XA PREPARE {xid}"),
+    commit="XA COMMIT {xid}",
+    rollback="XA ROLLBACK {xid}",
+    recover="XA RECOVER",
+    recovered_xid=3,
 )
 #: The wire protocol counts parameters in 16 bits; asyncpg takes it for a signed number.
-POSTGRESQL = Traits("postgresql", max_params=65535, ddl_in_transaction=True)
+POSTGRESQL = Traits(
+    "postgresql",
+    max_params=65535,
+    ddl_in_transaction=True,
+    two_phase=PREPARE_TRANSACTION,
+    read_only_session=True,
+    replication=replication.POSTGRESQL,
+)
 POSTGRESQL_ASYNC = replace(POSTGRESQL, max_params=32767, is_async=True)
-MYSQL = Traits("mysql", max_params=65535)
+MYSQL = Traits(
+    "mysql", max_params=65535, two_phase=XA, read_only_session=True, replication=replication.MYSQL
+)
 #: For a Database class that nobody described: what the smallest of the engines can do.
 UNKNOWN = Traits("unknown", max_params=999)
 

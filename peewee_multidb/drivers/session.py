@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import peewee
 
 from ..config import DatabaseSettings
+from . import connections
 
 if TYPE_CHECKING:
     # The mixins stand in front of a Database class; mypy needs to see one behind them.
@@ -46,6 +47,12 @@ class Session(Base):
 
     session_name: str = ""
     session_statements: tuple[Statement, ...] = ()
+
+    def begin(self, *args: Any, **kwargs: Any) -> Any:
+        """Begin a transaction, on a new connection if the old one is to a server that was demoted."""
+        if connections.is_left(self) and not self.in_transaction():
+            connections.drop(self)
+        return super().begin(*args, **kwargs)
 
     @contextlib.contextmanager
     def _explained(self, statement: Statement) -> Iterator[None]:

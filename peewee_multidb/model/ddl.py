@@ -53,6 +53,8 @@ class selected:
     role: str | None = None
     renames: Mapping[str, str] = {}
     final = True
+    bounds_roles = False
+    places = True
 
     def __init__(self, model: Any, target: scope.Target, related: Any = (), before: Any = None) -> None:
         self.home: Home = model._meta.home
@@ -150,6 +152,13 @@ class RoutedSchema(stock.SchemaManager):  # type: ignore[misc]
         manager = copy.copy(self)
         manager.model = _TableView(view)
         return super(RoutedSchema, manager)._create_table(safe, **options)
+
+    def _drop_index(self, index: Any, safe: bool) -> Any:
+        # An index has a name of its own on most engines; on others it is one of its table.
+        write = getattr(self.database, "write_drop_index", None)
+        if write is None:
+            return super()._drop_index(index, safe)
+        return write(self._create_context(), index, safe)
 
     def create_foreign_key(self, field: Any) -> None:
         """Add a constraint to an existing table.

@@ -16,6 +16,7 @@ from peewee_multidb.drivers import Driver, Traits, base, find, register, traits_
 from peewee_multidb.drivers.postgresql import PostgresqlDriver
 from peewee_multidb.drivers.sqlite import SqliteDriver
 from peewee_multidb.errors import ConfigurationError
+from tests.drivers.test_sqlite import build
 
 
 @pytest.fixture(autouse=True)
@@ -142,10 +143,8 @@ def test_the_options_of_the_url_win_over_those_of_the_table() -> None:
 def test_traits_of_a_database_that_a_user_built() -> None:
     assert traits_of(peewee.SqliteDatabase(None)).engine == "sqlite"
     assert traits_of(PooledSqliteDatabase(None)).engine == "sqlite"
-    assert traits_of(peewee.PostgresqlDatabase(None)) == Traits(
-        "postgresql", max_params=65535, ddl_in_transaction=True
-    )
-    assert traits_of(peewee.MySQLDatabase(None)) == Traits("mysql", max_params=65535)
+    assert traits_of(peewee.PostgresqlDatabase(None)) == base.POSTGRESQL
+    assert traits_of(peewee.MySQLDatabase(None)) == base.MYSQL
     assert traits_of(peewee.Database(None)) == Traits("unknown", max_params=999)
 
 
@@ -170,3 +169,53 @@ def test_sqlite_takes_as_many_parameters_as_its_traits_say() -> None:
         row = connection.execute(f"SELECT 1 IN ({marks})", list(range(count))).fetchone()
     connection.close()
     assert row == (1,)
+
+
+@pytest.mark.parametrize("fixture", ["postgres_url", "mariadb_url"])
+def test_a_prepared_transaction_outlives_its_connection_and_is_found_by_what_the_traits_say(
+    request: pytest.FixtureRequest, fixture: str
+) -> None:
+    url: str = request.getfixturevalue(fixture)
+    first, second = build(url), build(url)
+    two_phase = traits_of(first).two_phase
+    assert two_phase is not None
+    xid = parse_url(url).database
+
+    def run(database: peewee.Database, *statements: str) -> None:
+        for statement in statements:
+            database.execute_sql(statement.format(xid=f"'{xid}'"))
+
+    def prepared() -> bool:
+        found = [row[two_phase.recovered_xid] for row in second.execute_sql(two_phase.recover)]
+        return xid in found or xid.encode() in found
+
+    def disconnect() -> None:
+        mysql = isinstance(first, peewee.MySQLDatabase)
+        session, sessions = (
+            ("SELECT CONNECTION_ID()", "SELECT id FROM information_schema.processlist")
+            if mysql
+            else ("SELECT pg_backend_pid()", "SELECT pid FROM pg_stat_activity")
+        )
+        number = first.execute_sql(session).fetchone()
+        first.close()
+        while number in second.execute_sql(sessions).fetchall():
+            pass  # the server notices at once, but not before close() returns
+
+    run(first, "CREATE TABLE item (n INTEGER)")
+    for end, rows in ((two_phase.rollback, 0), (two_phase.commit, 1)):
+        run(first, two_phase.begin or "BEGIN", "INSERT INTO item VALUES (1)", *two_phase.prepare)
+        disconnect()
+        assert prepared()
+        run(second, end)
+        assert not prepared()
+        assert second.execute_sql("SELECT COUNT(*) FROM item").fetchone() == (rows,)
+        second.close()
+
+
+@pytest.mark.parametrize("fixture", ["postgres_url", "mariadb_url", None])
+def test_the_probe_of_the_traits_is_answered_by_the_engine(
+    request: pytest.FixtureRequest, fixture: str | None
+) -> None:
+    database = build(request.getfixturevalue(fixture) if fixture else "sqlite:///:memory:")
+    assert database.execute_sql(traits_of(database).probe).fetchone() == (1,)
+    database.close()

@@ -7,6 +7,34 @@ by the context class of its own database, and every other database in the proces
 from __future__ import annotations
 
 from .database import MSSQLDatabase
+from .driver import MSSQLDriver, PooledMSSQLDatabase
+from .fields import (
+    CharField,
+    FixedCharField,
+    LegacyDateTimeField,
+    MoneyField,
+    RowVersionField,
+    SmallMoneyField,
+    TextField,
+    VarBinaryField,
+    VarCharField,
+    XMLField,
+)
 from .version import ServerVersion
 
-__all__ = ["MSSQLDatabase", "ServerVersion"]
+__all__ = [
+    "CharField",
+    "FixedCharField",
+    "LegacyDateTimeField",
+    "MSSQLDatabase",
+    "MSSQLDriver",
+    "MoneyField",
+    "PooledMSSQLDatabase",
+    "RowVersionField",
+    "ServerVersion",
+    "SmallMoneyField",
+    "TextField",
+    "VarBinaryField",
+    "VarCharField",
+    "XMLField",
+]

@@ -22,6 +22,9 @@ import peewee
 from peewee import Node
 
 from . import literals
+from .definitions import is_ddl, rewritten, table_source
+from .literals import quoted
+from .sending import sent
 from .version import ServerVersion
 
 if TYPE_CHECKING:
@@ -67,12 +70,6 @@ def conditions(*kinds: type) -> Callable[[Writer], Writer]:
         return writer
 
     return register
-
-
-@functools.lru_cache(maxsize=8192)
-def quoted(name: str) -> str:
-    """Return a name in brackets, whatever is in it."""
-    return f"[{name.replace(']', ']]')}]"
 
 
 class MSSQLContext(peewee.Context):
@@ -151,12 +148,10 @@ class MSSQLContext(peewee.Context):
 
     def value(self, value: Any, converter: Any = None, add_param: bool = True) -> Any:
         """Write a value as a parameter, or as a literal where parameters cannot stand."""
-        if converter:
-            value = converter(value)
-        elif converter is None:
+        if converter is None:
             converter = self.state.settings.get("converter")
-            if converter:
-                value = converter(value)
+        if converter:
+            value = sent(converter(value), converter)
         if isinstance(value, Node):
             with self(converter=None):
                 return self.sql(value)
@@ -184,6 +179,8 @@ class MSSQLContext(peewee.Context):
                 f"The statement has {len(self._values)} parameters, and SQL Server takes at most {most}. "
                 "Split it, or put the values into a (temporary) table and join that."
             )
+        if is_ddl(self._sql):
+            self._sql = [rewritten(self._sql, self.version)]
         percent = self.database.quote_percent
         if percent == "keep" or not self._values:
             return "".join(self._sql), self._values
@@ -289,7 +286,11 @@ def write_query(ctx: MSSQLContext, query: Any) -> Any:
             ctx.depth -= 1
     ctx.start, ctx.first, ctx.depth = len(ctx._sql), len(ctx._values), 1
     try:
-        writer(ctx, query)
+        made_of = table_source(ctx._sql, query)
+        if made_of is None:
+            writer(ctx, query)
+        else:
+            _writers[peewee.Select](ctx, made_of)
     finally:
         ctx.depth = 0
     return _hoisted(ctx)

@@ -161,6 +161,10 @@ class Dialect(Base):
     def from_timestamp(self, date_field: Any) -> Any:
         return FromTimestamp(date_field)
 
+    def get_binary_type(self) -> type[bytes]:
+        """What a `BlobField` hands over; the adapters take it from there."""
+        return bytes
+
     def random(self) -> Any:
         return stock.fn.NEWID()
 

@@ -9,6 +9,7 @@ from peewee import Node
 
 from . import kinds
 from .context import MSSQLContext
+from .parameters import Parameter
 from .stock import stock
 
 __all__ = ["like", "regexp"]
@@ -52,17 +53,24 @@ def _pattern(ctx: MSSQLContext, pattern: Any, field: Any) -> None:
     if isinstance(value, peewee.Value) and not value.multi:
         converter = None if value.converter is False else value.converter or converter
         value = value.value
-    if isinstance(value, Node):
+    if converter is not None and not isinstance(value, Node):
+        value = converter(value)
+    if isinstance(value, Parameter):
+        ctx.sql(value.holding(_escaped(value.value, escape)))
+    elif isinstance(value, Node):
         ctx.literal("REPLACE(")
         kinds.as_text(ctx, value)
         ctx.literal(", ").literal("N'['").literal(", ").literal("N'[[]'").literal(")")
         return
-    if converter is not None:
-        value = converter(value)
-    value = str(value)
-    ctx.value(value.replace("[", "[[]" if escape is None else f"{escape}["), False)
+    else:
+        ctx.value(_escaped(value, escape), False)
     if escape is not None:
         ctx.literal(" ESCAPE ").literal(f"N'{escape}'")
+
+
+def _escaped(pattern: Any, escape: str | None) -> str:
+    """Return a pattern in which a bracket is a bracket."""
+    return str(pattern).replace("[", "[[]" if escape is None else f"{escape}[")
 
 
 def regexp(ctx: MSSQLContext, node: Any) -> Any:

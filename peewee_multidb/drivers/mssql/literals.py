@@ -1,4 +1,4 @@
-"""Values as T-SQL literals, for the few places where a parameter cannot stand.
+"""Names in brackets, and values as T-SQL literals for the few places where a parameter cannot stand.
 
 An expression in GROUP BY must read exactly like the one that is selected, and two parameters never do,
 not even with the same value (Msg 8120).
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime
 import decimal
+import functools
 import math
 import uuid
 from typing import Any
@@ -16,11 +17,26 @@ import peewee
 
 from .version import ServerVersion
 
-__all__ = ["literal", "text"]
+__all__ = ["literal", "quoted", "text"]
+
+
+@functools.lru_cache(maxsize=8192)
+def quoted(name: str) -> str:
+    """Return a name in brackets, whatever is in it."""
+    return f"[{name.replace(']', ']]')}]"
+
 
 def text(value: str) -> str:
-    """Return a string as an NVARCHAR literal."""
-    return "N'" + value.replace("'", "''") + "'"
+    """Return a string as an NVARCHAR literal, or a sum of them.
+
+    Two habits would change a string without a word: T-SQL joins lines at a backslash in front of a line's
+    end, and client libraries in C end the statement at a NUL.
+    """
+    quoted = value.replace("'", "''")
+    if "\\\n" in quoted or "\\\r" in quoted or "\0" in quoted:
+        quoted = quoted.replace("\\\n", "\\'+N'\n").replace("\\\r", "\\'+N'\r").replace("\0", "'+NCHAR(0)+N'")
+        return f"(N'{quoted}')"
+    return f"N'{quoted}'"
 
 
 def literal(value: Any, version: ServerVersion) -> str:

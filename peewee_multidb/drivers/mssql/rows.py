@@ -41,6 +41,15 @@ class Rows:
     def __exit__(self, *exc: object) -> None:
         pass
 
+    def leave_out_generated(self) -> None:
+        """Drop the columns that only the server fills, such as a ROWVERSION."""
+        columns = self._lists[0].nodes
+        kept = [at for at, column in enumerate(columns) if not getattr(column, "server_generated", False)]
+        if len(kept) < len(columns):
+            columns[:] = [columns[at] for at in kept]
+            for row in self._lists[1].nodes:
+                row.nodes = [row.nodes[at] for at in kept]
+
     @property
     def columns(self) -> list[Any]:
         return list(self._lists[0].nodes)
@@ -64,7 +73,8 @@ def rows_of(query: Any) -> Rows | None:
             return None
     else:
         query._generate_insert(query._insert, rows)
-    return rows
+    rows.leave_out_generated()
+    return rows if rows.columns else None
 
 
 def write_column_list(ctx: MSSQLContext, query: Any, columns: Sequence[Any]) -> None:

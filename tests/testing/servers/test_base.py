@@ -18,10 +18,10 @@ import psycopg
 import pymysql
 import pytest
 
+from peewee_multidb.testing.servers import MariaDBServer, PostgresServer, StartFailed, Unavailable, base
 from tests.scale import scaled
-from tests.servers import MariaDBServer, PostgresServer, StartFailed, Unavailable, base
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 Engine = type[PostgresServer] | type[MariaDBServer]
 
@@ -181,7 +181,7 @@ def test_promoted_replica_takes_writes(server: PostgresServer | MariaDBServer) -
 
 CHILD = """
 import time
-from tests.servers import {engine}
+from peewee_multidb.testing.servers import {engine}
 servers = [{engine}().start()]
 {more}
 print(*(server.pid for server in servers), *(server.folder for server in servers), sep="\t", flush=True)
@@ -222,7 +222,7 @@ def test_forked_child_neither_stops_the_servers_nor_keeps_them(engine: Engine) -
     code = textwrap.dedent(
         f"""
         import os, signal, sys, time
-        from tests.servers import {engine.__name__}
+        from peewee_multidb.testing.servers import {engine.__name__}
         server = {engine.__name__}().start()
         if (first := os.fork()) == 0:
             sys.exit()
@@ -272,7 +272,7 @@ def test_taken_port_is_given_up_for_another(engine: Engine, monkeypatch: pytest.
 
 
 def test_machine_without_the_programs_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tests.servers.mariadb.PLACES", ())
+    monkeypatch.setattr("peewee_multidb.testing.servers.mariadb.PLACES", ())
     monkeypatch.setenv("PATH", "/nonexistent")
     with pytest.raises(Unavailable, match="mariadbd is not installed"):
         MariaDBServer().start()

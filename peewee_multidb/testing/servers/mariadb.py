@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import shutil
 import signal
@@ -11,10 +12,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tests.servers.base import Server, Unavailable, give_to_server
+from .machine import Unavailable, give_to_server
+from .replicated import WAIT, ReplicatedServer
 
 if TYPE_CHECKING:
     import pymysql
+    from typing_extensions import Self
 
 PLACES = ("/usr/sbin", "/usr/local/sbin", "/usr/local/bin", "/opt/homebrew/bin")
 """Where `mariadbd` is when it is not on PATH: Debian keeps it off the PATH of ordinary users."""
@@ -49,6 +52,9 @@ FAST = {
 
 DURABLE = {"innodb-flush-log-at-trx-commit": "1", "sync-binlog": "1"}
 
+STATE = ("Slave_IO_Running", "Last_IO_Error", "Slave_SQL_Running", "Last_SQL_Error", "Gtid_IO_Pos")
+"""What of a replica's state says why it does not go on."""
+
 LOCK_WAIT_TIMEOUT = 1205
 UNKNOWN_XID = 1397
 
@@ -62,13 +68,14 @@ def program(name: str) -> Path:
     return Path(found)
 
 
-class MariaDBServer(Server):
+class MariaDBServer(ReplicatedServer):
     """One MariaDB server with a binary log.
 
     `app`, the user of `url()`, may do everything but write to a read-only server; `root` may do that
     too, and connects through the socket in the server's folder.
 
     Args:
+        durable: on the disk, and safe against a power cut; slower.
         settings: options of mariadbd without their dashes, over the kit's own.
         primary: the server to follow; `replica()` is the usual way to say so.
     """
@@ -77,6 +84,8 @@ class MariaDBServer(Server):
     scheme = "mysql"
     polite_signal = signal.SIGTERM
     abrupt_signal = signal.SIGKILL
+
+    primary: MariaDBServer | None
 
     def __init__(
         self,
@@ -90,12 +99,13 @@ class MariaDBServer(Server):
         self.primary = primary
         if primary is not None:
             self.password = primary.password
+        self._lives = 0
 
     # -- administration
 
     @contextlib.contextmanager
     def admin(self, database: str | None = None) -> Iterator[pymysql.Connection[Any]]:
-        """An autocommit connection of root, closed at the end of the block."""
+        """An autocommit connection of root to `database`, closed at the end of the block."""
         import pymysql
 
         connection = pymysql.connect(
@@ -113,26 +123,19 @@ class MariaDBServer(Server):
             connection.close()
 
     def execute(self, sql: str, *parameters: object, database: str | None = None) -> list[tuple[Any, ...]]:
-        """Run one statement as root and return its rows, none for a statement without a result."""
         with self.admin(database) as connection, connection.cursor() as cursor:
             cursor.execute(sql, parameters or None)
             return list(cursor.fetchall())
 
     def create_database(self, name: str) -> None:
-        """Make an empty database."""
         self.execute(f"CREATE DATABASE `{name}`")
 
     def drop_database(self, name: str) -> None:
-        """Drop a database, whoever is connected to it and whatever they have prepared there."""
         import pymysql
 
         drop = f"DROP DATABASE IF EXISTS `{name}`"
+        self.end_sessions(name)
         with self.admin() as connection, connection.cursor() as cursor:
-            cursor.execute("SELECT id FROM information_schema.processlist WHERE db = %s", (name,))
-            for (session,) in cursor.fetchall():
-                # If it has not ended by itself meanwhile.
-                with contextlib.suppress(pymysql.err.OperationalError):
-                    cursor.execute(f"KILL {session}")
             # InnoDB's own timeout too: a prepared transaction may hold a table without a metadata lock.
             cursor.execute("SET SESSION lock_wait_timeout = 1, innodb_lock_wait_timeout = 1")
             try:
@@ -142,6 +145,18 @@ class MariaDBServer(Server):
                     raise
                 self._roll_back_prepared(cursor)
                 cursor.execute(drop)
+
+    def end_sessions(self, database: str) -> None:
+        import pymysql
+
+        # The system user is the replica's own thread, which would not begin again by itself.
+        sessions = "SELECT id FROM information_schema.processlist WHERE db = %s AND user <> 'system user'"
+        with self.admin() as connection, connection.cursor() as cursor:
+            while cursor.execute(sessions, (database,)):
+                for (session,) in cursor.fetchall():
+                    # If it has not ended by itself meanwhile.
+                    with contextlib.suppress(pymysql.err.OperationalError):
+                        cursor.execute(f"KILL {session}")
 
     def _roll_back_prepared(self, cursor: pymysql.cursors.Cursor) -> None:
         """Roll back the XA transactions that survived their connections and keep their tables locked."""
@@ -158,36 +173,6 @@ class MariaDBServer(Server):
 
     # -- replication
 
-    def replica(self, settings: dict[str, str] | None = None) -> MariaDBServer:
-        """Start a read-only GTID replica of this server, which replays its log from the first transaction.
-
-        The caller closes it. Args: settings: options of its mariadbd, over those of this server.
-        """
-        changed = {**self.settings, "read-only": "1", **(settings or {})}
-        server = MariaDBServer(durable=self.durable, settings=changed, primary=self).start()
-        try:
-            server.execute(
-                f"CHANGE MASTER TO MASTER_HOST = '{self.host}', MASTER_PORT = {self.port}, "
-                f"MASTER_USER = '{self.user}', MASTER_PASSWORD = '{self.password}', "
-                "MASTER_USE_GTID = slave_pos, MASTER_CONNECT_RETRY = 1"
-            )
-            server.execute("START SLAVE")
-        except BaseException:
-            server.close()
-            raise
-        return server
-
-    def promote(self) -> None:
-        """Make a replica a primary of its own, once it has replayed all it has received."""
-        self.execute("STOP SLAVE IO_THREAD")
-        received = self.replication()["Gtid_IO_Pos"]
-        self.wait_for(received)
-        self.execute("STOP SLAVE")
-        self.execute("RESET SLAVE ALL")
-        self.execute("SET GLOBAL read_only = 0")
-        self.settings.pop("read-only", None)
-        self.primary = None
-
     def replication(self) -> dict[str, Any]:
         """The row of SHOW SLAVE STATUS, empty on a server that follows nobody."""
         with self.admin() as connection, connection.cursor() as cursor:
@@ -196,17 +181,119 @@ class MariaDBServer(Server):
             return dict(zip((column[0] for column in cursor.description), row, strict=True)) if row else {}
 
     def position(self) -> str:
-        """How far this server's log has come (GTID): written on a primary, replayed on a replica."""
         return str(self.execute("SELECT @@gtid_current_pos")[0][0])
 
-    def wait_for(self, position: str, timeout: float = 20.0) -> None:
-        """Return when this replica has replayed `position`; TimeoutError after `timeout` seconds."""
+    def wait_for(self, position: str, timeout: float = WAIT) -> None:
         [(outcome,)] = self.execute("SELECT MASTER_GTID_WAIT(%s, %s)", position, timeout)
         if outcome != 0:
-            state = self.replication()
+            row = self.replication()
+            state = {name: row[name] for name in STATE if name in row}
             raise TimeoutError(f"{self.engine}: no replay of {position} within {timeout:g} s: {state}")
 
+    def received(self) -> int:
+        # One domain, in which each transaction's number is higher than the last one's.
+        position = self.replication()["Gtid_IO_Pos"] or self.position()
+        return int(position.rpartition("-")[2] or 0)
+
+    def pause(self) -> None:
+        self.execute("STOP SLAVE SQL_THREAD")
+
+    def resume(self) -> None:
+        if self.replication():
+            self.execute("START SLAVE SQL_THREAD")
+
+    def delay(self, seconds: float) -> None:
+        """Replay each commit `seconds` after it was made on the primary, or up to two seconds later.
+
+        What was received is thrown away and fetched again, so the primary should be there.
+        """
+        # The server counts in whole seconds, from the beginning of the one in which the commit was made.
+        self._change_master(f"MASTER_DELAY = {math.ceil(seconds) + 1 if seconds else 0}")
+
+    def disconnect(self) -> None:
+        """Receive nothing more from the primary; what was received is replayed. Clients notice nothing.
+
+        A replica that is paused as well throws away what it has not replayed.
+        """
+        self.execute("STOP SLAVE IO_THREAD")
+
+    def reconnect(self) -> None:
+        self.execute("START SLAVE IO_THREAD")
+
+    def replica(self, settings: dict[str, str] | None = None) -> Self:
+        """Start a read-only GTID replica of this server, which replays its log from the first transaction.
+
+        The caller closes it.
+
+        Args:
+            settings: options of its mariadbd, over those of this server.
+        """
+        changed = {**self.settings, "read-only": "1", **(settings or {})}
+        server = type(self)(durable=self.durable, settings=changed, primary=self).start()
+        try:
+            server.follow(self)
+        except BaseException:
+            server.close()
+            raise
+        return server
+
+    def promote(self) -> None:
+        """Make a replica a primary of its own, and return when it takes writes.
+
+        What it has received is replayed first, a pause notwithstanding; a delay is waited for.
+        """
+        if self.replication():
+            # In this order: what was received is thrown away while neither thread runs.
+            self.resume()
+            self.execute("STOP SLAVE IO_THREAD")
+            state = self.replication()
+            self.wait_for(state["Gtid_IO_Pos"], WAIT + state["SQL_Delay"])
+            self.execute("STOP SLAVE")
+            self.execute("RESET SLAVE ALL")
+        self.set_read_only(False)
+        self.primary = None
+
+    def demote(self) -> None:
+        """Make a primary read-only, which is all that a replica of nobody is."""
+        self.set_read_only()
+
+    def follow(self, primary: Self, anew: bool = False) -> None:
+        self.primary, self.password = primary, primary.password
+        if anew:
+            self.stop()
+            shutil.rmtree(self._data)
+            # A replica skips what was written under its own number, and it has to receive that now.
+            self._lives += 1
+            self._create()
+        self.start()
+        self.set_read_only()
+        if not self.replication():
+            # What a former primary wrote itself it need not receive.
+            self.execute("SET GLOBAL gtid_slave_pos = @@gtid_current_pos")
+        self._change_master(
+            f"MASTER_HOST = '{primary.host}', MASTER_PORT = {primary.port}, "
+            f"MASTER_USER = '{primary.user}', MASTER_PASSWORD = '{primary.password}', "
+            "MASTER_USE_GTID = slave_pos, MASTER_CONNECT_RETRY = 1"
+        )
+
+    def set_read_only(self, on: bool = True) -> None:
+        self.execute(f"SET GLOBAL read_only = {int(on)}")
+        # For the next start.
+        self.settings["read-only"] = str(int(on))
+
+    def _change_master(self, options: str) -> None:
+        """Set options that only a stopped replica takes; a pause outlasts it."""
+        paused = self.replication().get("Slave_SQL_Running") == "No"
+        if self.replication():
+            self.execute("STOP SLAVE")
+        self.execute(f"CHANGE MASTER TO {options}")
+        self.execute("START SLAVE IO_THREAD" if paused else "START SLAVE")
+
     # -- what the base asks for
+
+    @property
+    def _data(self) -> Path:
+        return self.folder / "data"
 
     @property
     def socket(self) -> Path:
@@ -216,7 +303,7 @@ class MariaDBServer(Server):
         program("mariadbd")
         self.run(
             [
-                *(program("mariadb-install-db"), "--no-defaults", f"--datadir={self.folder / 'data'}"),
+                *(program("mariadb-install-db"), "--no-defaults", f"--datadir={self._data}"),
                 *("--auth-root-authentication-method=normal", "--skip-test-db"),
                 *(f"--{name}={value}" for name, value in self._innodb()),
             ]
@@ -233,14 +320,18 @@ class MariaDBServer(Server):
             f"REVOKE SUPER, READ ONLY ADMIN ON *.* FROM '{self.user}'@'%';\n"
         )
 
+    @property
+    def _server_id(self) -> int:
+        return self.port + (self._lives << 16)
+
     def _innodb(self) -> list[tuple[str, str]]:
         return [(name, value) for name, value in self.settings.items() if name.startswith("innodb-")]
 
     def _command(self) -> Sequence[str | Path]:
         return [
-            *(program("mariadbd"), "--no-defaults", f"--datadir={self.folder / 'data'}"),
+            *(program("mariadbd"), "--no-defaults", f"--datadir={self._data}"),
             *(f"--socket={self.socket}", f"--pid-file={self.folder / 'server.pid'}"),
-            *(f"--bind-address={self.host}", f"--port={self.port}", f"--server-id={self.port}"),
+            *(f"--bind-address={self.host}", f"--port={self.port}", f"--server-id={self._server_id}"),
             *(f"--report-host={self.host}", f"--report-port={self.port}"),
             *(f"--tmpdir={self.folder}", f"--init-file={self.folder / 'accounts.sql'}"),
             *(f"--{name}={value}" for name, value in self.settings.items()),
