@@ -13,7 +13,6 @@ into the other.
 from __future__ import annotations
 
 import functools
-import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -30,7 +29,7 @@ from .version import ServerVersion
 if TYPE_CHECKING:
     from .dialect import Dialect
 
-__all__ = ["MSSQLContext", "Verbatim", "conditions", "quoted", "unsupported", "write_query", "writes"]
+__all__ = ["MSSQLContext", "conditions", "quoted", "unsupported", "write_query", "writes"]
 
 Writer = Callable[["MSSQLContext", Any], Any]
 
@@ -43,13 +42,6 @@ _MOST_FOUND = 4096
 
 #: After these words a condition is expected, whoever wrote them.
 _BEFORE_CONDITION = frozenset({" WHERE ", " ON ", " HAVING ", "WHERE", "ON", "HAVING", "WHEN"})
-_FORMAT = re.compile(r"%(?=[sd(])")
-
-
-class Verbatim(str):
-    """SQL text with placeholders of its own, in which no percent sign is touched."""
-
-    __slots__ = ()
 
 
 def writes(*kinds: type) -> Callable[[Writer], Writer]:
@@ -170,8 +162,7 @@ class MSSQLContext(peewee.Context):
         """Return the statement and its parameters.
 
         Raises:
-            NotSupportedError: it has more parameters than a statement can have, or a name that the DB-API
-                module takes for a placeholder.
+            NotSupportedError: it has more parameters than a statement can have.
         """
         most = self.database.max_params
         if most is not None and len(self._values) > most:
@@ -181,23 +172,7 @@ class MSSQLContext(peewee.Context):
             )
         if is_ddl(self._sql):
             self._sql = [rewritten(self._sql, self.version)]
-        percent = self.database.quote_percent
-        if percent == "keep" or not self._values:
-            return "".join(self._sql), self._values
-        return "".join([self._formatted(token, percent) for token in self._sql]), self._values
-
-    def _formatted(self, token: str, percent: str) -> str:
-        if token is self.param or "%" not in token or isinstance(token, Verbatim):
-            return token
-        if percent == "double":
-            return token.replace("%", "%%")
-        if not _FORMAT.search(token):
-            return token
-        if token.startswith("N'"):
-            return "(" + _FORMAT.sub("%' + N'", token) + ")"
-        raise peewee.NotSupportedError(
-            f"The DB-API module takes a part of {token!r} for a placeholder; use another name, or pyodbc."
-        )
+        return "".join(self._sql), self._values
 
     # What the writers share
 
@@ -305,7 +280,7 @@ def _query_writer(kind: type) -> Writer:
 
 
 def _raw_query(ctx: MSSQLContext, query: Any) -> Any:
-    ctx.literal(Verbatim(query._sql))
+    ctx.literal(query._sql)
     for param in query._params or ():
         ctx.value(param, add_param=False)
     return ctx

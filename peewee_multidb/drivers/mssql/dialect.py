@@ -64,9 +64,6 @@ class Dialect(Base):
     context_class = MSSQLContext
     quote = "[]"
     param = "?"
-    #: What becomes of a percent sign in SQL text: ``keep``, ``double`` (the module formats with %), or
-    #: ``split`` (the module replaces %s and %d even inside literals, and knows no way to write them).
-    quote_percent = "keep"
     json_methods = json.MSSQLJSONMethods
     compound_select_parentheses = stock.CSQ_PARENTHESES_GROUPED
     for_update = True

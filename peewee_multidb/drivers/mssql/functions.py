@@ -168,7 +168,7 @@ def write_argument(ctx: MSSQLContext, argument: Any) -> Any:
 
 
 def _filtered(ctx: MSSQLContext, key: str, arguments: list[Any], where: Any) -> list[Any]:
-    """Return the arguments with FILTER in them: what it leaves out becomes NULL, which no aggregate counts."""
+    """Return the arguments with FILTER in them: what it leaves out becomes NULL, which does not count."""
     if not arguments or _is_star(arguments[0]):
         if key != "count":
             raise unsupported(ctx, f"FILTER on {key}(*)", "Name the column.")
@@ -176,7 +176,7 @@ def _filtered(ctx: MSSQLContext, key: str, arguments: list[Any], where: Any) -> 
     first, rest = arguments[0], arguments[1:]
     if isinstance(first, stock.NodeList) and not first.parens and len(first.nodes) == 2:
         word, inner = first.nodes
-        chosen = peewee.Case(None, ((where, inner),))  # type: ignore[no-untyped-call]
+        chosen = peewee.Case(None, ((where, inner),))
         return [stock.NodeList((word, chosen)), *rest]
     return [peewee.Case(None, ((where, first),)), *rest]
 

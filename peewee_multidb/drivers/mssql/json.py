@@ -130,7 +130,8 @@ class MSSQLJSONMethods(stock.BaseJSONMethods):  # type: ignore[misc]
                 # What JSON_QUERY gives is not quoted as if it were a text.
                 ctx.literal("JSON_QUERY(").value(json.dumps(value), False)
                 return ctx.literal("))")
-            return (ctx.sql(value) if isinstance(value, peewee.Node) else ctx.value(value, False)).literal(")")
+            ctx.sql(value) if isinstance(value, peewee.Node) else ctx.value(value, False)
+            return ctx.literal(")")
 
         return _Node(write, "a change inside a JSON document")
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import peewee
 
-from .context import MSSQLContext, Verbatim, conditions, quoted, writes
+from .context import MSSQLContext, conditions, quoted, writes
 from .stock import COLUMN, SOURCE, VALUES, stock
 
 __all__ = ["column_text"]
@@ -96,10 +96,8 @@ def alias_condition(ctx: MSSQLContext, node: Any) -> Any:
 
 @writes(peewee.SQL)
 def raw(ctx: MSSQLContext, node: Any) -> Any:
-    if not node.params:
-        return ctx.literal(node.sql)
-    ctx.literal(Verbatim(node.sql))
-    for param in node.params:
+    ctx.literal(node.sql)
+    for param in node.params or ():
         ctx.value(param, False, add_param=False)
     return ctx
 
