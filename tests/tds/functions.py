@@ -226,6 +226,8 @@ class IntegerAverage:
 PURE: dict[str, Callable[..., Any]] = {
     "tds_cast": lambda value, kind, column="": convert(value, parse_type(kind), column),
     "tds_convert": styled,
+    "tds_empty": lambda: b"",
+    "tds_float": float,
     "tds_add": add,
     "tds_xor": lambda a, b: None if a is None or b is None else a ^ b,
     "tds_like": like,

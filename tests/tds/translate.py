@@ -5,6 +5,7 @@ It also works out the T-SQL type of each column of a result, which SQLite does n
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -42,12 +43,15 @@ RETURNS = {
     **dict.fromkeys(["GETDATE", "GETUTCDATE"], "datetime"),
     **dict.fromkeys(["SYSDATETIME", "SYSUTCDATETIME"], "datetime2(7)"),
     "NEWID": "uniqueidentifier",
+    "TDS_EMPTY": "varbinary(1)",
     "SCOPE_IDENTITY": "decimal(38,0)",
     **dict.fromkeys(["PERCENT_RANK", "CUME_DIST"], "float"),
 }
 SAME_AS_FIRST = {"MIN", "MAX", "COALESCE", "ISNULL", "NULLIF", "LAG", "LEAD", "FIRST_VALUE", "LAST_VALUE", "ABS", "ROUND"}
 #: A literal or a parameter beside a column of these is read as one of them first.
 STRICT = {*MOMENTS, *MONEY, "decimal", "uniqueidentifier", "bit", "float", "real"}
+#: Which sqlglot cannot read; a text with such a word in it is left alone.
+EMPTY_BINARY = re.compile(r"(?<=[\s(,=])0[xX](?=[\s),;]|\Z)")
 COMPARISONS = (exp.EQ, exp.NEQ, exp.GT, exp.GTE, exp.LT, exp.LTE)
 
 
@@ -97,7 +101,7 @@ def parse(sql: str) -> exp.Expression:
         TsqlError: sqlglot cannot read it (Msg 102; the grammar has already had its say).
     """
     try:
-        tree = sqlglot.parse_one(sql, read=Source)
+        tree = sqlglot.parse_one(EMPTY_BINARY.sub("TDS_EMPTY()", sql), read=Source)
     except (ParseError, TokenError) as error:
         raise TsqlError(102, f"The test server's translator cannot read this: {str(error)[:300]}") from error
     if isinstance(tree, exp.Command):
@@ -321,8 +325,8 @@ class Translator:
         if isinstance(node, exp.Case):
             branches = [branch.args["true"] for branch in node.args["ifs"]]
             return self._first([*branches, node.args.get("default")], scope, ctes)
-        if isinstance(node, exp.Literal) and not node.is_string and node.this.isdigit():
-            return Type("int") if int(node.this) < 2**31 else Type("bigint") if int(node.this) < 2**63 else None
+        if isinstance(node, exp.Literal) and not node.is_string:
+            return _number(node.this)
         if isinstance(node, (exp.Add, exp.Sub, exp.Mul, exp.Div, exp.Mod)):
             return _arithmetic(self.infer(node.left, scope, ctes), self.infer(node.right, scope, ctes))
         if isinstance(node, (exp.BitwiseAnd, exp.BitwiseOr, exp.BitwiseXor)):
@@ -416,6 +420,14 @@ class Translator:
     def _rewrite(self, node: Any, ctes: set[str]) -> None:
         if isinstance(node, exp.National):
             node.replace(exp.Literal.string(node.name))
+        elif isinstance(node, exp.Literal) and not node.is_string:
+            if "e" in node.this.lower():
+                # SQLite reads the last digit of some numbers wrongly.
+                node.replace(exp.Anonymous(this="tds_float", expressions=[exp.Literal.string(node.this)]))
+            elif len(node.this.replace(".", "").lstrip("0")) > 15:
+                node.replace(exp.Literal.string(node.this) if _number(node.this).name == "decimal" else node.copy())
+        elif isinstance(node, exp.Neg) and isinstance(node.this, exp.Literal) and node.this.is_string:
+            node.replace(exp.Literal.string(f"-{node.this.this}"))
         elif isinstance(node, exp.Table):
             node.set("hints", None)
             if node.db or node.name.lower() not in ctes:
@@ -493,6 +505,16 @@ def _named_columns(node: Any) -> None:
     union = exp.Union(this=head, expression=body, distinct=False)
     plain = exp.TableAlias(this=alias.this.copy())
     node.replace(exp.Subquery(this=union, alias=plain))
+
+
+def _number(text: str) -> Type:
+    """The type of a number by the way it is written."""
+    if "e" in text.lower():
+        return Type("float")
+    if text.isdigit() and int(text) < 2**63:
+        return Type("int") if int(text) < 2**31 else Type("bigint")
+    whole, _, fraction = text.partition(".")
+    return Type("decimal", max(len(whole.lstrip("0")) + len(fraction), 1), len(fraction))
 
 
 def _arithmetic(left: Type | None, right: Type | None) -> Type | None:

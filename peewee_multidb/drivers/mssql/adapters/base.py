@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import importlib
 import uuid
 from abc import ABC, abstractmethod
@@ -18,7 +19,8 @@ from ..version import ServerVersion
 
 __all__ = ["Adapter"]
 
-NAMES = {"user", "password", "host", "port"}
+SQL2008 = ServerVersion(10)
+FIRST_YEAR = 1753
 
 
 class Adapter(ABC):
@@ -169,6 +171,21 @@ def checked_text(value: str) -> str:
     except UnicodeEncodeError:
         raise peewee.DataError("the text holds half of a surrogate pair, which cannot be sent") from None
     return value
+
+
+def early_as_text(value: Any, version: ServerVersion) -> Any:
+    """Return a datetime or a date before 1753 as text, which a server that has a type for it reads.
+
+    ODBC modules garble or refuse them.
+
+    Raises:
+        peewee.DataError: the server has no type for it.
+    """
+    if not isinstance(value, datetime.date) or value.year >= FIRST_YEAR:
+        return value
+    if version < SQL2008:
+        raise peewee.DataError(f"{value} is out of range: DATETIME begins in 1753 ({version.name})")
+    return value.isoformat()
 
 
 def as_uuid(value: Any) -> Any:

@@ -15,7 +15,7 @@ from typing import Any
 import peewee
 
 from ..version import ServerVersion
-from .base import Adapter, as_number, checked_text
+from .base import Adapter, as_number, checked_text, early_as_text
 from .pyodbc import connection_string
 
 __all__ = ["MssqlPythonAdapter"]
@@ -68,7 +68,7 @@ class MssqlPythonAdapter(Adapter):
             raise peewee.DataError(f"SQL Server has no value {value} of the type DECIMAL")
         if isinstance(value, datetime.time) and value.tzinfo is not None:
             raise peewee.DataError("SQL Server has no type for a time with a time zone; take the zone off first")
-        return value
+        return early_as_text(value, version)
 
     def number_and_text(self, error: BaseException) -> tuple[int | None, str]:
         text = str(getattr(error, "ddbc_error", "") or error)

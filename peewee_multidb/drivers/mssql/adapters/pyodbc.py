@@ -17,7 +17,7 @@ import peewee
 
 from ....errors import ConfigurationError
 from ..version import ServerVersion
-from .base import Adapter, as_number, as_uuid, checked_text
+from .base import SQL2008, Adapter, as_number, as_uuid, checked_text, early_as_text
 
 __all__ = ["PyodbcAdapter", "connection_string"]
 
@@ -26,7 +26,6 @@ NUMBER = re.compile(r"\((-?\d+)\)(?: \(SQL\w+\))?(?:;|\Z)")
 PREFIX = re.compile(r"\A(?:\[[^\]]*\]\s*)+")
 DEAD_STATES = {"08S01", "08003", "08007", "01002"}
 UNIQUEIDENTIFIER, DATETIMEOFFSET = -11, -155
-SQL2008 = ServerVersion(10)
 
 
 class PyodbcAdapter(Adapter):
@@ -163,13 +162,13 @@ def _moment(value: Any, version: ServerVersion) -> Any:
                     f"{version.name} has no type for a datetime with a time zone; convert it to one zone first"
                 )
             return value.isoformat(" ", "microseconds")  # a text that DATETIMEOFFSET reads
-        if version < SQL2008 and value.year < 1753:
-            raise peewee.DataError(f"{value} is out of range: DATETIME begins in 1753 ({version.name})")
         if version < SQL2008:
-            return value.replace(microsecond=value.microsecond // 1000 * 1000)
-        return value
-    if isinstance(value, datetime.date) and version < SQL2008:
-        return _moment(datetime.datetime(value.year, value.month, value.day), version)
+            value = value.replace(microsecond=value.microsecond // 1000 * 1000)
+        return early_as_text(value, version)
+    if isinstance(value, datetime.date):
+        if version < SQL2008:
+            return _moment(datetime.datetime(value.year, value.month, value.day), version)
+        return early_as_text(value, version)
     if isinstance(value, datetime.time):
         if value.tzinfo is not None:
             raise peewee.DataError("SQL Server has no type for a time with a time zone; take the zone off first")
