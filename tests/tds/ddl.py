@@ -15,6 +15,8 @@ __all__ = ["Definer"]
 
 Expression = Callable[[str], str]
 _numbers = itertools.count(1)
+#: The version that brought a type.
+SINCE = {"xml": 9, "date": 10, "time": 10, "datetime2": 10, "datetimeoffset": 10}
 
 
 def unexpected(token: Token) -> TsqlError:
@@ -83,9 +85,13 @@ class Definer:
         catalog: of the session's database.
         expression: translates a T-SQL expression into SQLite's.
         forget_identity: called with the physical name of a table that is new or gone.
+        major: the version of the server, which has types that an older one lacks.
     """
 
-    def __init__(self, catalog: Catalog, expression: Expression, forget_identity: Callable[[str], None]) -> None:
+    def __init__(
+        self, catalog: Catalog, expression: Expression, forget_identity: Callable[[str], None], major: int
+    ) -> None:
+        self.major = major
         self.catalog = catalog
         self.expression = expression
         self.forget_identity = forget_identity
@@ -172,6 +178,9 @@ class Definer:
             text = "double precision"
         if reader.peek() == "(":
             text += f"({reader.text(reader.inside())})"
+        since = SINCE.get(text.lower().partition("(")[0], 0)
+        if self.major < since:
+            raise TsqlError(2715, f"Column, parameter, or variable: Cannot find data type {text.lower()}.", 6)
         return text.lower()
 
     def _constraint(self, table: Table, reader: _Tokens, name: str | None, column: Column | None) -> None:

@@ -87,7 +87,9 @@ class Session(Writes):
         )
         self.catalog = Catalog(conn)
         self.translator = Translator(self.catalog, self.database, self._parameter_kind)
-        self.definer = Definer(self.catalog, self.expression, self.store.forget_identity)
+        self.definer = Definer(
+            self.catalog, self.expression, self.store.forget_identity, self.server.version[0]
+        )
         self.definer.view_columns = self._view_columns
 
     def close(self) -> None:
