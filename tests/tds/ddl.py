@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from .catalog import Catalog, Check, Column, Foreign, Index, Table, physical, quoted
-from .lexer import Statement, Token, name_of, split, text_of
+from .lexer import Statement, Token, lex, name_of, split, text_of
 from .messages import TsqlError
 from .values import parse_type
 
@@ -405,7 +405,7 @@ class Definer:
         column = table.column(name)
         users = [i.name for i in table.indexes if any(c.lower() == name.lower() for c, _ in i.columns)]
         users += [f.name for f in table.foreigns if name.lower() in map(str.lower, f.columns)]
-        users += [c.name for c in table.checks if f"[{name.lower()}]" in c.sql.lower()]
+        users += [c.name for c in table.checks if name.lower() in (name_of(t).lower() for t in lex(c.sql))]
         if column.default_name:
             users.append(column.default_name)
         if users:
@@ -467,8 +467,6 @@ class Definer:
             new: the new name, one part.
             what: COLUMN, INDEX, or OBJECT for a table or a constraint.
         """
-        from .lexer import lex
-
         parts = _Tokens(old, lex(old)).name()
         failed = TsqlError(15248, f"Either the parameter @objname is ambiguous or the claimed @objtype ({what}) is wrong.")
         if what in ("COLUMN", "INDEX"):

@@ -9,12 +9,12 @@ import subprocess
 import sysconfig
 from pathlib import Path
 
-from .lexer import shape
+from .lexer import STARTERS, lex, shape
 from .messages import TsqlError
 
 __all__ = ["check"]
 
-#: Without a statement in front, a lone word such as SAVEPOINT is a procedure's name to the parser.
+#: Without a statement in front, a word such as SAVEPOINT would be a procedure's name to the parser.
 PREFIX = "SET NOCOUNT ON; "
 
 
@@ -26,6 +26,9 @@ def check(sql: str, level: int) -> None:
     """
     if re.match(r"\s*(sys\.|dbo\.)?sp_\w+", sql):
         sql = f"EXEC {sql}"  # which only the first statement of a batch may leave out
+    first = next(iter(lex(sql)), None)
+    if first is None or first.upper not in STARTERS:
+        sql = PREFIX + sql
     complaint = _complaint(shape(sql), level)
     if complaint is not None:
         raise TsqlError(102, complaint)
@@ -41,7 +44,7 @@ def _program() -> str:
 def _complaint(sql: str, level: int) -> str | None:
     run = subprocess.run(
         [_program(), "--parser-version", str(level)],
-        input=(PREFIX + sql).encode("utf-8", "replace"),
+        input=sql.encode("utf-8", "replace"),
         capture_output=True,
         timeout=60,
     )

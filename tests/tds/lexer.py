@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from .messages import TsqlError
 
-__all__ = ["Block", "If", "Statement", "Token", "lex", "name_of", "script", "shape", "split", "text_of"]
+__all__ = ["STARTERS", "Block", "If", "Statement", "Token", "lex", "name_of", "script", "shape", "split", "text_of"]
 
 TOKEN = re.compile(
     r"""(?P<space>(?:\s+|--[^\n]*|/\*.*?\*/)+)

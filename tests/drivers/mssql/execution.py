@@ -22,7 +22,8 @@ _DATE_CALL = re.compile(r"\b(DATEPART|DATEADD|DATEDIFF|DATEDIFF_BIG)\((\w+), ")
 _CONVERT = re.compile(r"\bCONVERT\(NVARCHAR\((?:\d+|MAX)\), (.*?), 121\)")
 #: What of a batch says nothing about rows: settings, variables, and the transaction around an upsert.
 _IGNORED = re.compile(
-    r"\s*(SET |DECLARE |BEGIN TRANSACTION|SAVE TRANSACTION|COMMIT TRANSACTION|IF @\w+ <> 0 |SELECT @multidb|END$)"
+    r"\s*(SET |DECLARE |BEGIN TRANSACTION|SAVE TRANSACTION|COMMIT TRANSACTION|IF @\w+ <> 0 |"
+    r"SELECT @multidb|END$)"
 )
 _UPSERT = re.compile(
     r"UPDATE \[_t\] SET (?P<sets>.*) FROM (?P<table>\S+) AS \[_t\]\s+INNER JOIN (?P<source>.*) ON "
@@ -100,7 +101,9 @@ class Engine:
             return self._is_text(node.this) or self._is_text(node.expression)
         if isinstance(node, exp.Coalesce):
             return self._is_text(node.this)
-        return isinstance(node, (exp.National, *_TEXT_CALLS)) or (isinstance(node, exp.Literal) and node.is_string)
+        return isinstance(node, (exp.National, *_TEXT_CALLS)) or (
+            isinstance(node, exp.Literal) and node.is_string
+        )
 
 
 def _as_update_from(found: re.Match[str]) -> str:
@@ -132,8 +135,13 @@ def _name_columns(alias: Any) -> None:
     query = source.this
     while isinstance(query, exp.SetOperation):
         query = query.this
-    query.set("expressions", [exp.alias_(one.unalias(), name, quoted=True)
-                              for one, name in zip(query.expressions, columns, strict=True)])
+    query.set(
+        "expressions",
+        [
+            exp.alias_(one.unalias(), name, quoted=True)
+            for one, name in zip(query.expressions, columns, strict=True)
+        ],
+    )
 
 
 def _merged(tree: Any) -> list[Any]:
@@ -148,18 +156,28 @@ def _merged(tree: Any) -> list[Any]:
             condition = on.copy()
             if when.args.get("condition") is not None:
                 condition = exp.and_(condition, when.args["condition"].copy())
-            sets = [exp.EQ(this=exp.column(one.this.name, quoted=True), expression=one.expression.copy())
-                    for one in then.expressions]
-            update = exp.Update(this=exp.alias_(name.copy(), alias.name, table=True, quoted=True), expressions=sets)
+            sets = [
+                exp.EQ(this=exp.column(one.this.name, quoted=True), expression=one.expression.copy())
+                for one in then.expressions
+            ]
+            update = exp.Update(
+                this=exp.alias_(name.copy(), alias.name, table=True, quoted=True), expressions=sets
+            )
             update.set("from_", exp.From(this=source.copy()))
             update.set("where", exp.Where(this=condition))
             statements.append(update)
         else:
-            there = exp.select("1").from_(exp.alias_(name.copy(), alias.name, table=True, quoted=True)).where(on.copy())
+            there = (
+                exp.select("1")
+                .from_(exp.alias_(name.copy(), alias.name, table=True, quoted=True))
+                .where(on.copy())
+            )
             values = exp.select(*[value.copy() for value in then.expression.expressions]).from_(source.copy())
             values = values.where(exp.not_(exp.Exists(this=there)))
-            insert = exp.Insert(this=exp.Schema(this=name.copy(), expressions=[c.copy() for c in then.this.expressions]),
-                                expression=values)
+            insert = exp.Insert(
+                this=exp.Schema(this=name.copy(), expressions=[c.copy() for c in then.this.expressions]),
+                expression=values,
+            )
             if tree.args.get("returning") is not None:
                 insert.set("returning", tree.args["returning"].copy())
             statements.append(insert)

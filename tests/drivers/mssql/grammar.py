@@ -50,7 +50,10 @@ class Statement(NamedTuple):
 
 def rejections(statements: Sequence[str], version: str) -> dict[int, str]:
     """Return what the parser says against each of the statements that it does not accept, by number."""
-    if not statements or _parse("\nGO\n".join(f"SET NOCOUNT ON; {sql}" for sql in statements), version) is None:
+    if (
+        not statements
+        or _parse("\nGO\n".join(f"SET NOCOUNT ON; {sql}" for sql in statements), version) is None
+    ):
         return {}
     if len(statements) == 1:
         return {0: _parse(f"SET NOCOUNT ON; {statements[0]}", version) or ""}

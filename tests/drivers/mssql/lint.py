@@ -1,4 +1,4 @@
-"""What SQL Server refuses and its parser does not see: names of columns, of functions and of types, and limits.
+"""What SQL Server refuses and its parser does not see: names of columns, functions and types, and limits.
 
 The rules are named by the number of the server's message where it has one. Those that need to know what is
 inside what look at the tree that sqlglot makes of the statement, the others at its words.
@@ -13,9 +13,10 @@ from typing import Any
 import sqlglot
 from sqlglot import exp
 
+from tests.drivers.mssql.vocabulary import FUNCTION_SINCE, TYPE_SINCE, WORDS, YEARS
+
 __all__ = ["RULES", "complaints", "parsed"]
 
-_YEARS = ("2000", "2005", "2008", "2012", "2016", "2017", "2019", "2022", "2025")
 
 _TOKEN = re.compile(
     r"(?P<text>N?'(?:[^']|'')*')|(?P<name>\[(?:[^\]]|\]\])*\])|(?P<param>@@?\w+)|(?P<word>[A-Za-z_#]\w*)"
@@ -23,48 +24,9 @@ _TOKEN = re.compile(
     re.DOTALL,
 )
 
-_FUNCTIONS = {
-    "2000": """abs acos ascii asin atan atn2 avg cast ceiling char charindex checksum checksum_agg coalesce
-        convert cos cot count count_big current_timestamp datalength dateadd datediff datename datepart day
-        degrees difference exp floor getdate getutcdate grouping isdate isnull isnumeric left len log log10
-        lower ltrim max min month nchar newid nullif object_id object_name patindex pi power quotename radians
-        rand replace replicate reverse right round rtrim scope_identity sign sin soundex space sqrt square
-        stdev stdevp str stuff substring sum tan unicode upper user_name var varp year serverproperty
-        columnproperty db_name ident_current""",
-    "2005": "row_number rank dense_rank ntile sysdatetimeoffset_no error_message error_number schema_name",
-    "2008": "sysdatetime sysutcdatetime sysdatetimeoffset switchoffset todatetimeoffset",
-    "2012": """concat choose iif format try_cast try_convert eomonth datefromparts lag lead first_value
-        last_value percent_rank cume_dist percentile_cont percentile_disc parse try_parse""",
-    "2016": "json_value json_query json_modify isjson openjson string_escape string_split datediff_big compress",
-    "2017": "string_agg trim concat_ws translate",
-    "2019": "approx_count_distinct",
-    "2022": "greatest least datetrunc date_bucket generate_series json_object json_array bit_count",
-    "2025": "regexp_like regexp_replace regexp_substr regexp_count regexp_instr json_objectagg json_arrayagg",
-}
-_TYPES = {
-    "2000": """int bigint smallint tinyint bit decimal numeric money smallmoney float real datetime
-        smalldatetime char varchar text nchar nvarchar ntext binary varbinary image uniqueidentifier
-        sql_variant timestamp rowversion""",
-    "2005": "xml",
-    "2008": "date time datetime2 datetimeoffset hierarchyid geometry geography",
-    "2025": "json vector",
-}
-#: Words that may stand before a parenthesis without being functions.
-_WORDS = frozenset(
-    """all and any as between by case else end exists from group having if in insert into is join like not
-    on or order output over partition select set some table then top union update using values when where
-    with within apply cross outer inner except intersect identity primary key references default check
-    nvarchar varchar nchar char varbinary binary decimal numeric float datetime2 time datetimeoffset index
-    begin fetch next rows row only offset add constraint unique foreign option matched""".split()
-)
 _RANKING = frozenset({"ROW_NUMBER", "RANK", "DENSE_RANK", "NTILE"})
+_ORDERED = _RANKING | {"LAG", "LEAD", "FIRST_VALUE", "LAST_VALUE"}
 
-
-def _since(table: dict[str, str]) -> dict[str, int]:
-    return {name: _YEARS.index(year) for year, names in table.items() for name in names.split()}
-
-
-_FUNCTION_SINCE, _TYPE_SINCE = _since(_FUNCTIONS), _since(_TYPES)
 
 Rule = Callable[[Any, str], Iterator[str]]
 RULES: dict[str, Rule] = {}
@@ -128,7 +90,7 @@ def complaints(statement: Any, version: str) -> list[str]:
 
 
 def _old(version: str, than: str) -> bool:
-    return _YEARS.index(version) < _YEARS.index(than)
+    return YEARS.index(version) < YEARS.index(than)
 
 
 def _derived(subject: Any) -> Iterator[Any]:
@@ -146,7 +108,9 @@ def _derived(subject: Any) -> Iterator[Any]:
 
 
 def _is_star(column: Any) -> bool:
-    return isinstance(column, exp.Star) or (isinstance(column, exp.Column) and isinstance(column.this, exp.Star))
+    return isinstance(column, exp.Star) or (
+        isinstance(column, exp.Column) and isinstance(column.this, exp.Star)
+    )
 
 
 def _name(column: Any) -> str:
@@ -276,7 +240,9 @@ def _inner_order(subject: Any, version: str) -> Iterator[str]:
 @rule("169 column twice in ORDER BY")
 def _order_twice(subject: Any, version: str) -> Iterator[str]:
     for order in subject.find(exp.Order):
-        keys = [item.this.sql() if isinstance(item, exp.Ordered) else item.sql() for item in order.expressions]
+        keys = [
+            item.this.sql() if isinstance(item, exp.Ordered) else item.sql() for item in order.expressions
+        ]
         yield from {key for key in keys if keys.count(key) > 1}
 
 
@@ -285,7 +251,11 @@ def _order_constant(subject: Any, version: str) -> Iterator[str]:
     for order in subject.find(exp.Order):
         for item in order.expressions:
             key = item.this if isinstance(item, exp.Ordered) else item
-            ordinal = isinstance(key, exp.Literal) and not key.is_string and not isinstance(order.parent, exp.Window)
+            ordinal = (
+                isinstance(key, exp.Literal)
+                and not key.is_string
+                and not isinstance(order.parent, exp.Window)
+            )
             if isinstance(key, (exp.Literal, exp.Parameter, exp.Null)) and not ordinal:
                 yield key.sql(dialect="tsql")
 
@@ -294,12 +264,12 @@ def _order_constant(subject: Any, version: str) -> Iterator[str]:
 def _functions(subject: Any, version: str) -> Iterator[str]:
     found = subject.tokens
     for place, (kind, text) in enumerate(found[:-1]):
-        if kind != "word" or found[place + 1][1] != "(" or text.lower() in _WORDS:
+        if kind != "word" or found[place + 1][1] != "(" or text.lower() in WORDS:
             continue
         if place and (found[place - 1][1] == "." or found[place - 1][1].upper() in ("AS", "INTO", "TABLE")):
             continue
-        since = _FUNCTION_SINCE.get(text.lower())
-        if since is None or since > _YEARS.index(version):
+        since = FUNCTION_SINCE.get(text.lower())
+        if since is None or since > YEARS.index(version):
             yield text
 
 
@@ -321,14 +291,14 @@ def _types(subject: Any, version: str) -> Iterator[str]:
 
 def _type(found: list[tuple[str, str]], place: int, version: str) -> Iterator[str]:
     name = found[place][1]
-    since = _TYPE_SINCE.get(name.lower())
-    if since is None or since > _YEARS.index(version):
+    since = TYPE_SINCE.get(name.lower())
+    if since is None or since > YEARS.index(version):
         yield name
     elif _old(version, "2005") and [text.upper() for _, text in found[place + 1 : place + 3]] == ["(", "MAX"]:
         yield f"{name}(MAX)"
-    elif found[place + 1][1] == "(" and found[place + 2][0] == "number" and name.lower() == "nvarchar":
-        if int(found[place + 2][1]) > 4000:
-            yield f"{name}({found[place + 2][1]})"
+    elif name.lower() == "nvarchar" and found[place + 1][1] == "(" and found[place + 2][1].isdigit():
+        length = int(found[place + 2][1])
+        yield from (f"{name}({length})" for _ in range(length > 4000))
 
 
 @rule("102 aggregate over a window with an order before 2012")
@@ -362,9 +332,9 @@ def _called(words: list[str], place: int) -> str:
 def _unordered_ranking(subject: Any, version: str) -> Iterator[str]:
     words = subject.words
     for place, word in enumerate(words[:-2]):
-        if word == "OVER" and _called(words, place) in _RANKING | {"LAG", "LEAD", "FIRST_VALUE", "LAST_VALUE"}:
-            if "ORDER" not in words[place : place + 60]:
-                yield _called(words, place)
+        sorts = "ORDER" in words[place : place + 60]
+        if word == "OVER" and not sorts and _called(words, place) in _ORDERED:
+            yield _called(words, place)
 
 
 @rule("156 INTERSECT and EXCEPT before 2005")

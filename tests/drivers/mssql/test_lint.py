@@ -63,7 +63,10 @@ GOOD = [
     ("2012", "SELECT [t1].[a], SUM([t1].[b]) OVER (PARTITION BY [t1].[a]) FROM [t] AS [t1]"),
     ("2012", "SELECT TOP (2) [q].[a] FROM (SELECT [t].[a] FROM [t] ORDER BY [t].[a] OFFSET 1 ROWS) AS [q]"),
     ("2012", "SELECT [q].[a] FROM (SELECT TOP (3) [t].[a] FROM [t] ORDER BY [t].[a]) AS [q]"),
-    ("2005", "SELECT ROW_NUMBER() OVER (ORDER BY [a]) AS [n], SUM([a]) OVER (PARTITION BY [b]) AS [s] FROM [t]"),
+    (
+        "2005",
+        "SELECT ROW_NUMBER() OVER (ORDER BY [a]) AS [n], SUM([a]) OVER (PARTITION BY [b]) AS [s] FROM [t]",
+    ),
     ("2012", "INSERT INTO [t] ([a]) VALUES " + ", ".join(["(1)"] * 1000)),
     ("2012", "SAVE TRANSACTION [s" + "0" * 31 + "]"),
     ("2012", "SELECT [dbo].[own](1), 'LENGTH(x) FOR UPDATE' FROM [NOW(]"),
