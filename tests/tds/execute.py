@@ -63,6 +63,7 @@ class Session(Writes):
             {
                 "tds_global": self._global,
                 "tds_scope_identity": lambda: self.identity,
+                "tds_xact_state": lambda: int(self.transactions > 0),
                 "tds_object_id": self._object_id,
                 "tds_serverproperty": self._server_property,
                 "tds_columnproperty": self._column_property,

@@ -99,8 +99,12 @@ class BufferedConnection:
     def failed(self, error: Exception) -> Exception:
         """Return what to raise for an error of the module, after looking at what it left behind."""
         translated = self.adapter.translated(error)
+        if isinstance(error, peewee.PeeweeException):
+            return error
         if self.adapter.is_dead(error):
             self.dead = True
+            if not isinstance(translated, peewee.OperationalError):
+                translated = peewee.OperationalError(*translated.args)
         elif self.in_transaction and self.lost is None:
             self._look_after_the_transaction(str(translated.args[-1]) if translated.args else "")
         return translated

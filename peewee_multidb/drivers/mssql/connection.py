@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import peewee
 
-from ...errors import MultiDBError
+from ...errors import ConfigurationError, MultiDBError, nearest
 from .adapters import ADAPTERS, Adapter
 from .buffered import BufferedConnection, BufferedCursor
 from .version import ServerVersion, effective
@@ -52,6 +52,8 @@ class Connection(Base):
     def __init__(
         self, database: Any, *args: Any, adapter: str | Adapter = "pymssql", read_only: bool = False, **kwargs: Any
     ) -> None:
+        if isinstance(adapter, str) and adapter not in ADAPTERS:
+            raise ConfigurationError(f"unknown adapter {adapter!r}; {nearest(adapter, ADAPTERS)}")
         self._adapter = adapter if isinstance(adapter, Adapter) else None
         self._adapter_name = adapter if isinstance(adapter, str) else ""
         self.read_only = read_only
@@ -119,7 +121,10 @@ class Connection(Base):
         if len(password) > 2:
             text = text.replace(password, "***")
         address = f"{settings.get('host', 'localhost')}:{settings.get('port', 1433)}"
-        message = f"database {self._shown!r}: cannot connect to SQL Server at {address}: {text}"
+        message = (
+            f"database {self._shown!r}: cannot connect to SQL Server at {address}, database "
+            f"{str(self.database)!r}: {text or type(error).__name__}"
+        )
         return peewee.OperationalError(*((message,) if number is None else (number, message)))
 
     def _set_server_version(self, conn: BufferedConnection) -> None:

@@ -104,7 +104,10 @@ class PyodbcAdapter(Adapter):
     def is_dead(self, error: BaseException) -> bool:
         state = str(error.args[0]) if error.args else ""
         text = str(error)
-        return state in DEAD_STATES or "closed connection" in text or "Communication link failure" in text
+        if state in DEAD_STATES or "closed connection" in text or "Communication link failure" in text:
+            return True
+        # FreeTDS has no better word for a connection that was reset.
+        return state == "HY000" and self.number_and_text(error)[0] is None
 
 
 def address_pairs(driver: str, database: str, options: Mapping[str, Any]) -> dict[str, str]:
