@@ -69,7 +69,7 @@ def _compiled(database: Dialect, query: Any, options: dict[str, Any]) -> Any:
 def _run_one(database: Dialect, ctx: Any) -> Any:
     sql, params = ctx.query()
     try:
-        cursor = database.execute_sql(sql, params)
+        cursor = database.execute_sql(sql, params)  # type: ignore[no-untyped-call]
     except peewee.PeeweeException:
         if ctx.on_error is not None:
             _undo(database, ctx.on_error)
@@ -85,7 +85,7 @@ def _run_one(database: Dialect, ctx: Any) -> Any:
 def _undo(database: Dialect, sql: str) -> None:
     """Undo what a failed batch may have left set; a connection that cannot is not used again anyhow."""
     try:
-        database.execute_sql(sql)
+        database.execute_sql(sql)  # type: ignore[no-untyped-call]
     except peewee.PeeweeException:
         return
 

@@ -47,7 +47,7 @@ def _change(
     output.declare()
     if output.into:
         ctx.start, ctx.first = len(ctx._sql), len(ctx._values)
-    with ctx.scope_values(subquery=True):  # type: ignore[attr-defined]
+    with ctx.scope_values(subquery=True):
         if query._cte_list:
             ctes.gather(ctx, query._cte_list)
         if page and (query._order_by or page.offset != 0):
@@ -118,7 +118,7 @@ def _chosen(ctx: MSSQLContext, query: Any, page: paging.Page) -> None:
             write_order(ctx, parts or [(["(SELECT NULL)"], [])])
             ctx.literal(f") AS {_NUMBER}")
         ctx.literal(" FROM ")
-        with ctx.scope_values():  # type: ignore[attr-defined]
+        with ctx.scope_values():
             ctx.sql(query.table)
         _where(ctx, query)
         if page.offset == 0:
@@ -174,7 +174,7 @@ def write_assignments(ctx: MSSQLContext, query: Any, pairs: Any, alias: str | No
         ctx.literal(", " if number else "")
         if isinstance(key, str):
             key = getattr(table_of(query), key)
-        with ctx.scope_values():  # type: ignore[attr-defined]
+        with ctx.scope_values():
             ctx.sql(key)
         ctx.literal(" = ")
         with ctx(scope=NORMAL, subquery=True):

@@ -43,7 +43,7 @@ def is_star(node: Any) -> bool:
     """Whether a node stands for all columns."""
     if isinstance(node, stock.Star):
         return True
-    return isinstance(node, peewee.SQL) and node.sql.strip().endswith("*")  # type: ignore[attr-defined]
+    return isinstance(node, peewee.SQL) and node.sql.strip().endswith("*")
 
 
 def name_of(node: Any) -> str | None:
@@ -63,7 +63,7 @@ def name_of(node: Any) -> str | None:
     if isinstance(node, stock.SelectBase) and node._alias:
         return str(node._alias)
     if isinstance(node, peewee.SQL):
-        found = _AS.search(node.sql) or _PLAIN.match(node.sql)  # type: ignore[attr-defined]
+        found = _AS.search(node.sql) or _PLAIN.match(node.sql)
         return found[1] if found else None
     return None
 
@@ -138,7 +138,7 @@ def write_columns(
         names: what to call the columns; None if their own names will do.
         compared: whether the rows are compared with each other, as for DISTINCT.
     """
-    with ctx.scope_source(in_projection=True):  # type: ignore[attr-defined]
+    with ctx.scope_source(in_projection=True):
         for number, node in enumerate(columns):
             if number:
                 ctx._sql.append(", ")

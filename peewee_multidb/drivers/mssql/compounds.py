@@ -39,7 +39,7 @@ def _members(ctx: MSSQLContext, query: Any, named: Any) -> None:
     outer_aliases = dict(ctx.alias_manager.mapping)
     _member(ctx, query, query.lhs, named, left=True)
     ctx.literal(f" {query.op} ")
-    with ctx.push_alias():
+    with ctx.fresh_aliases():
         # As in Peewee: what is correlated finds the aliases outside, and the rest gets fresh ones.
         ctx.alias_manager.mapping.update(outer_aliases)
         _member(ctx, query, query.rhs, False, left=False)
@@ -52,13 +52,14 @@ def _member(ctx: MSSQLContext, query: Any, member: Any, named: Any, *, left: boo
     groups = nested and not wraps and query._needs_group(_unsorted(member), left)
     if wraps:
         ctx.literal("SELECT * FROM (")
-    with ctx.scope_normal(  # type: ignore[attr-defined]
+    with ctx.scope_normal(
         parentheses=groups,
         subquery=False,
         in_expr=False,
         in_function=False,
         in_projection=False,
         named=wraps or named,
+        compared=query.op != "UNION ALL",
     ):
         ctx.sql(member)
     if wraps:
@@ -126,7 +127,7 @@ def _order(ctx: MSSQLContext, query: Any, names: Sequence[str | None], *, defaul
         _keys(ctx, query._order_by or (), names, f"{_WHOLE}.", default)
         return
     ctx.literal("ORDER BY ")
-    with ctx.scope_values():  # type: ignore[attr-defined]
+    with ctx.scope_values():
         for number, item in enumerate(query._order_by):
             ctx.literal(", " if number else "").sql(item)
 
@@ -140,7 +141,9 @@ def _by_name(
     _keys(ctx, order or (), names, prefix, default)
 
 
-def _keys(ctx: MSSQLContext, order: Any, names: Sequence[str | None], prefix: str, default: str | None) -> None:
+def _keys(
+    ctx: MSSQLContext, order: Any, names: Sequence[str | None], prefix: str, default: str | None
+) -> None:
     written: list[str] = []
     for item, name in zip(order, names, strict=True):
         if name not in written:

@@ -7,11 +7,11 @@ from typing import Any
 import peewee
 from peewee import Node
 
-from . import literals, rowvalues
-from .context import MSSQLContext, conditions, unsupported, writes
+from . import rowvalues
+from .context import MSSQLContext, conditions, writes
 from .kinds import BOOL, as_text, comparable, kind_of
 from .like import like, regexp
-from .stock import VALUES, stock
+from .stock import stock
 
 __all__ = ["expression", "is_condition"]
 
@@ -30,7 +30,7 @@ _MOST_PARAMETERS_IN = 1000
 def is_condition(node: Any) -> bool:
     """Whether a node is a condition, which has no value in T-SQL."""
     if isinstance(node, peewee.Expression):
-        return node.op in _CONDITIONS  # type: ignore[attr-defined]
+        return node.op in _CONDITIONS
     if isinstance(node, stock.Negated):
         return True
     return isinstance(node, peewee.Function) and (node.name or "").lower() in ("exists", "regexp_like")
@@ -126,7 +126,7 @@ def operand(ctx: MSSQLContext, node: Any, field: Any = None) -> Any:
         node: the side, a node or a value.
         field: the field on the other side, whose converter is for values.
     """
-    if isinstance(node, Node) or isinstance(node, (list, tuple, set, frozenset, range)):
+    if isinstance(node, (Node, list, tuple, set, frozenset, range)):
         if type(node) in _SIMPLE or isinstance(node, peewee.Field):
             return comparable(ctx, node)
         converter = None if field is None else field.db_value
@@ -190,8 +190,8 @@ def string_expression(ctx: MSSQLContext, node: Any) -> Any:
 def _in(ctx: MSSQLContext, node: Any) -> Any:
     lhs, rhs = node.lhs, node.rhs
     negative = node.op == "NOT IN"
-    if isinstance(rhs, peewee.Value) and rhs.multi:  # type: ignore[attr-defined]
-        items: Any = rhs.values  # type: ignore[attr-defined]
+    if isinstance(rhs, peewee.Value) and rhs.multi:
+        items: Any = rhs.values
     elif isinstance(rhs, (list, tuple, set, frozenset, range)):
         items = list(rhs)
     elif isinstance(rhs, stock.NodeList) and not rhs.nodes:
@@ -228,9 +228,9 @@ def _list(ctx: MSSQLContext, items: list[Any], field: Any) -> None:
 def _is(ctx: MSSQLContext, node: Any) -> Any:
     lhs, rhs = node.lhs, node.rhs
     negative = node.op == "IS NOT"
-    if isinstance(rhs, peewee.Value) and not rhs.multi:  # type: ignore[attr-defined]
-        rhs = rhs.value  # type: ignore[attr-defined]
-    if rhs is None or (isinstance(rhs, peewee.SQL) and rhs.sql.upper() == "NULL"):  # type: ignore[attr-defined]
+    if isinstance(rhs, peewee.Value) and not rhs.multi:
+        rhs = rhs.value
+    if rhs is None or (isinstance(rhs, peewee.SQL) and rhs.sql.upper() == "NULL"):
         ctx.literal("(")
         # Any column can be asked whether it is NULL, also one that cannot be compared.
         ctx.sql(lhs) if isinstance(lhs, Node) else ctx.value(lhs, False)

@@ -13,7 +13,6 @@ into the other.
 from __future__ import annotations
 
 import functools
-import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -30,7 +29,7 @@ from .version import ServerVersion
 if TYPE_CHECKING:
     from .dialect import Dialect
 
-__all__ = ["MSSQLContext", "Verbatim", "conditions", "quoted", "unsupported", "write_query", "writes"]
+__all__ = ["MSSQLContext", "conditions", "quoted", "unsupported", "write_query", "writes"]
 
 Writer = Callable[["MSSQLContext", Any], Any]
 
@@ -43,13 +42,6 @@ _MOST_FOUND = 4096
 
 #: After these words a condition is expected, whoever wrote them.
 _BEFORE_CONDITION = frozenset({" WHERE ", " ON ", " HAVING ", "WHERE", "ON", "HAVING", "WHEN"})
-_FORMAT = re.compile(r"%(?=[sd(])")
-
-
-class Verbatim(str):
-    """SQL text with placeholders of its own, in which no percent sign is touched."""
-
-    __slots__ = ()
 
 
 def writes(*kinds: type) -> Callable[[Writer], Writer]:
@@ -84,9 +76,10 @@ class MSSQLContext(peewee.Context):
     """
 
     __slots__ = (
+        "_wanted",
         "counted",
-        "ctes",
         "cte_names",
+        "ctes",
         "database",
         "depth",
         "end",
@@ -100,11 +93,12 @@ class MSSQLContext(peewee.Context):
         "skip",
         "start",
         "version",
-        "_wanted",
     )
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
+        self._sql: list[str]
+        self._values: list[Any]
         self.database: Dialect = settings["dialect"]
         self.version: ServerVersion = settings["version"]
         self.large: frozenset[str] = settings["large"]
@@ -153,8 +147,8 @@ class MSSQLContext(peewee.Context):
         if isinstance(value, Node):
             with self(converter=None):
                 return self.sql(value)
-        if isinstance(value, peewee.ModelBase):  # type: ignore[attr-defined]
-            with self.scope_column():  # type: ignore[attr-defined]
+        if isinstance(value, peewee.ModelBase):
+            with self.scope_column():
                 return self.sql(value)
         if self.state.settings.get("value_literals"):
             self._sql.append(literals.literal(value, self.version))
@@ -168,8 +162,7 @@ class MSSQLContext(peewee.Context):
         """Return the statement and its parameters.
 
         Raises:
-            NotSupportedError: it has more parameters than a statement can have, or a name that the DB-API
-                module takes for a placeholder.
+            NotSupportedError: it has more parameters than a statement can have.
         """
         most = self.database.max_params
         if most is not None and len(self._values) > most:
@@ -179,42 +172,35 @@ class MSSQLContext(peewee.Context):
             )
         if is_ddl(self._sql):
             self._sql = [rewritten(self._sql, self.version)]
-        percent = self.database.quote_percent
-        if percent == "keep" or not self._values:
-            return "".join(self._sql), self._values
-        return "".join([self._formatted(token, percent) for token in self._sql]), self._values
-
-    def _formatted(self, token: str, percent: str) -> str:
-        if token is self.param or "%" not in token or isinstance(token, Verbatim):
-            return token
-        if percent == "double":
-            return token.replace("%", "%%")
-        if not _FORMAT.search(token):
-            return token
-        if token.startswith("N'"):
-            return "(" + _FORMAT.sub("%' + N'", token) + ")"
-        raise peewee.NotSupportedError(
-            f"The DB-API module takes a part of {token!r} for a placeholder; use another name, or pyodbc."
-        )
+        return "".join(self._sql), self._values
 
     # What the writers share
 
     def captured(self, write: Callable[[], Any]) -> tuple[list[str], list[Any]]:
         """Return what a function writes, instead of writing it."""
-        before = self._sql, self._values
+        sql, values = self._sql, self._values
         # Not empty, because whoever asks whether a query is inside another looks whether anything is written.
         self._sql, self._values = [""], []
         try:
             write()
             return self._sql, self._values
         finally:
-            self._sql, self._values = before
+            self._sql, self._values = sql, values
 
     def put(self, part: tuple[list[str], list[Any]]) -> MSSQLContext:
         """Write what was captured."""
         self._sql.extend(part[0])
         self._values.extend(part[1])
         return self
+
+    @contextmanager
+    def fresh_aliases(self) -> Iterator[None]:
+        """In this block, sources without an alias of their own get new ones."""
+        self.alias_manager.push()
+        try:
+            yield
+        finally:
+            self.alias_manager.pop()
 
     @contextmanager
     def aliased(self, source: Any, alias: str) -> Iterator[None]:
@@ -265,7 +251,8 @@ def unsupported(ctx: MSSQLContext, what: str, instead: str) -> peewee.NotSupport
 
 def write_query(ctx: MSSQLContext, query: Any) -> Any:
     """Write a query, past whatever `__sql__` its class has; the seam for query classes of our own models."""
-    writer = _query_writer(type(query))
+    kind: Any = type(query)
+    writer = _query_writer(kind)
     if ctx.depth:
         ctx.depth += 1
         try:
@@ -293,7 +280,7 @@ def _query_writer(kind: type) -> Writer:
 
 
 def _raw_query(ctx: MSSQLContext, query: Any) -> Any:
-    ctx.literal(Verbatim(query._sql))
+    ctx.literal(query._sql)
     for param in query._params or ():
         ctx.value(param, add_param=False)
     return ctx
@@ -321,10 +308,10 @@ def _hoisted(ctx: MSSQLContext) -> MSSQLContext:
 
 
 def _find(kind: type) -> Writer:
-    writer = _plain
+    writer: Writer = _plain
     for base in kind.__mro__:
         if base in _writers:
-            writer = _as_query if issubclass(base, peewee.Query) else _writers[base]  # type: ignore[attr-defined]
+            writer = _as_query if issubclass(base, peewee.Query) else _writers[base]
             break
         if "__sql__" in base.__dict__:
             writer = _by_itself
@@ -336,7 +323,7 @@ def _find(kind: type) -> Writer:
 
 
 def _find_condition(kind: type) -> Writer:
-    writer = _plain_condition
+    writer: Writer = _plain_condition
     for base in kind.__mro__:
         if base in _conditions:
             writer = _conditions[base]
@@ -362,7 +349,7 @@ def _as_query(ctx: MSSQLContext, query: Any) -> Any:
 
 
 def _plain(ctx: MSSQLContext, value: Any) -> Any:
-    if isinstance(value, peewee.multi_types):  # type: ignore[attr-defined]
+    if isinstance(value, peewee.multi_types):
         return ctx.sql(peewee.Value(value))
     return ctx.value(value)
 
@@ -384,7 +371,7 @@ def _is_true(ctx: MSSQLContext, node: Any) -> Any:
 
 def _condition_by_itself(ctx: MSSQLContext, node: Any) -> Any:
     """Write a node of which nobody knows what it is: whatever it asks for first is the condition."""
-    if isinstance(node, (peewee.Query, peewee.Model)):  # type: ignore[attr-defined]
+    if isinstance(node, (peewee.Query, peewee.Model)):
         return _is_true(ctx, node)
     ctx._wanted = len(ctx._sql)
     try:
@@ -393,6 +380,6 @@ def _condition_by_itself(ctx: MSSQLContext, node: Any) -> Any:
         ctx._wanted = None
 
 
-@writes(peewee.ModelBase)  # type: ignore[attr-defined]
+@writes(peewee.ModelBase)
 def _model(ctx: MSSQLContext, model: Any) -> Any:
     return ctx.sql(model._meta.table)

@@ -45,7 +45,7 @@ def _write(ctx: MSSQLContext, node: Any) -> None:
     if node._recursive:
         _check_recursive(ctx, query)
         ctx.recursive = True
-    with ctx.push_alias():
+    with ctx.fresh_aliases():
         ctx.alias_manager[node] = node._alias
         ctx.literal(quoted(node._alias))
         if node._columns:
@@ -55,7 +55,7 @@ def _write(ctx: MSSQLContext, node: Any) -> None:
 
 
 def _body(ctx: MSSQLContext, node: Any) -> None:
-    with ctx.scope_normal(  # type: ignore[attr-defined]
+    with ctx.scope_normal(
         parentheses=True,
         subquery=False,
         named=not node._columns,
@@ -100,7 +100,7 @@ def cte(ctx: MSSQLContext, node: Any) -> Any:
     columns = ""
     if node._columns:
         columns = " (" + ", ".join(quoted(column._path[-1]) for column in node._columns) + ")"
-    with ctx.push_alias():
+    with ctx.fresh_aliases():
         _body(ctx, node)
     return ctx.literal(f" AS {quoted(node._alias)}{columns}")
 

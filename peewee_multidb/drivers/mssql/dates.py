@@ -13,7 +13,15 @@ import peewee
 from .context import MSSQLContext, unsupported, writes
 from .stock import stock
 
-__all__ = ["DatePart", "FromTimestamp", "ToTimestamp", "Truncated", "write_date", "write_part", "write_truncated"]
+__all__ = [
+    "DatePart",
+    "FromTimestamp",
+    "ToTimestamp",
+    "Truncated",
+    "write_date",
+    "write_part",
+    "write_truncated",
+]
 
 _EPOCH = "'19700101'"
 _PARTS = {
@@ -76,8 +84,9 @@ def _to_timestamp(ctx: MSSQLContext, node: ToTimestamp) -> Any:
     part = ctx.captured(lambda: _sql(ctx, node.node))
     if ctx.version.major >= 13:
         return ctx.literal(f"DATEDIFF_BIG(second, {_EPOCH}, ").put(part).literal(")")
-    ctx.literal(f"(CAST(DATEDIFF(day, {_EPOCH}, ").put(part).literal(") AS BIGINT) * 86400 + DATEDIFF(second, ")
-    ctx.literal("DATEADD(day, DATEDIFF(day, 0, ").put(part).literal("), 0), ").put(part)
+    ctx.literal(f"(CAST(DATEDIFF(day, {_EPOCH}, ").put(part)
+    ctx.literal(") AS BIGINT) * 86400 + DATEDIFF(second, DATEADD(day, DATEDIFF(day, 0, ").put(part)
+    ctx.literal("), 0), ").put(part)
     return ctx.literal("))")
 
 

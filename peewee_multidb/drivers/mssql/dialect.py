@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import peewee
 
 # Each of these registers what it writes.
-from . import changes, compounds, functions, inserts, json, names, selects, sources, texts  # noqa: F401
+from . import changes, compounds, functions, inserts, json, lists, names, selects, sources, texts  # noqa: F401
 from .batches import run
 from .context import MSSQLContext, write_query
 from .dates import DatePart, FromTimestamp, ToTimestamp, Truncated
@@ -64,9 +64,6 @@ class Dialect(Base):
     context_class = MSSQLContext
     quote = "[]"
     param = "?"
-    #: What becomes of a percent sign in SQL text: ``keep``, ``double`` (the module formats with %), or
-    #: ``split`` (the module replaces %s and %d even inside literals, and knows no way to write them).
-    quote_percent = "keep"
     json_methods = json.MSSQLJSONMethods
     compound_select_parentheses = stock.CSQ_PARENTHESES_GROUPED
     for_update = True
@@ -93,7 +90,7 @@ class Dialect(Base):
         self._own_types = dict(kwargs.get("field_types") or {})
         self._typed_for: ServerVersion | None = None
         self._large: frozenset[str] = frozenset()
-        super().__init__(database, *args, **kwargs)  # type: ignore[no-untyped-call]
+        super().__init__(database, *args, **kwargs)
         if self.server_version is not None:
             self._learn_types(self.server_version)
 
@@ -101,7 +98,7 @@ class Dialect(Base):
     def version(self) -> ServerVersion:
         """The version that SQL is written for; the server is asked if nobody said."""
         if self.server_version is None:
-            self.connect(reuse_if_open=True)  # type: ignore[no-untyped-call]
+            self.connect(reuse_if_open=True)
         version: ServerVersion = self.server_version
         return version
 
@@ -160,6 +157,10 @@ class Dialect(Base):
 
     def from_timestamp(self, date_field: Any) -> Any:
         return FromTimestamp(date_field)
+
+    def get_binary_type(self) -> type[bytes]:
+        """What a `BlobField` hands over; the adapters take it from there."""
+        return bytes
 
     def random(self) -> Any:
         return stock.fn.NEWID()

@@ -168,20 +168,21 @@ def write_argument(ctx: MSSQLContext, argument: Any) -> Any:
 
 
 def _filtered(ctx: MSSQLContext, key: str, arguments: list[Any], where: Any) -> list[Any]:
-    """Return the arguments with FILTER in them: what it leaves out becomes NULL, which no aggregate counts."""
+    """Return the arguments with FILTER in them: what it leaves out becomes NULL, which does not count."""
     if not arguments or _is_star(arguments[0]):
         if key != "count":
             raise unsupported(ctx, f"FILTER on {key}(*)", "Name the column.")
-        return [peewee.Case(None, ((where, peewee.SQL("1")),))]  # type: ignore[no-untyped-call]
+        return [peewee.Case(None, ((where, peewee.SQL("1")),))]
     first, rest = arguments[0], arguments[1:]
     if isinstance(first, stock.NodeList) and not first.parens and len(first.nodes) == 2:
         word, inner = first.nodes
-        return [stock.NodeList((word, peewee.Case(None, ((where, inner),)))), *rest]  # type: ignore[no-untyped-call]
-    return [peewee.Case(None, ((where, first),)), *rest]  # type: ignore[no-untyped-call]
+        chosen = peewee.Case(None, ((where, inner),))
+        return [stock.NodeList((word, chosen)), *rest]
+    return [peewee.Case(None, ((where, first),)), *rest]
 
 
 def _is_star(node: Any) -> bool:
-    return isinstance(node, peewee.SQL) and node.sql == "*"  # type: ignore[attr-defined]
+    return isinstance(node, peewee.SQL) and node.sql == "*"
 
 
 def _plain(node: Any) -> Any:
@@ -205,8 +206,6 @@ def _aggregate(ctx: MSSQLContext, node: Any, arguments: list[Any]) -> Any:
         return _extreme(ctx, "MAX" if name == "MAX" else "MIN", arguments)
     argument = arguments[0] if arguments else peewee.SQL("*")
     kind = kinds.kind_of(_plain(argument))
-    if isinstance(_plain(argument), peewee.Case):
-        kind = kinds.kind_of(argument.expression_tuples[0][1]) if name != "MIN" else kinds.OTHER
     wanted = _WIDER.get((name, kind))
     ctx.literal(f"{name}(")
     if wanted is None:
@@ -329,7 +328,7 @@ def _now(ctx: MSSQLContext, node: Any, arguments: list[Any]) -> Any:
 @writes_function("if", "iif")
 def _if(ctx: MSSQLContext, node: Any, arguments: list[Any]) -> Any:
     default = arguments[2] if len(arguments) > 2 else None
-    return ctx.sql(peewee.Case(None, ((arguments[0], arguments[1]),), default))  # type: ignore[no-untyped-call]
+    return ctx.sql(peewee.Case(None, ((arguments[0], arguments[1]),), default))
 
 
 @writes_function("date")
@@ -350,7 +349,7 @@ def _date_trunc(ctx: MSSQLContext, node: Any, arguments: list[Any]) -> Any:
 def _word(ctx: MSSQLContext, node: Any, what: str) -> str:
     """Return the name of a date part, which in T-SQL is a word and no value."""
     if isinstance(node, peewee.Value):
-        node = node.value  # type: ignore[attr-defined]
+        node = node.value
     if isinstance(node, str) and re.fullmatch(r"[A-Za-z]+", node):
         return node.lower()
     raise unsupported(ctx, f"{what}() of a part that is computed", "Name the part.")
@@ -411,7 +410,7 @@ def cast_type(ctx: MSSQLContext, name: Any) -> str:
     if key in ("VARCHAR", "CHAR", "NVARCHAR", "NCHAR", "CHARACTER VARYING", "CHARACTER"):
         return f"NVARCHAR({rest}" if rest else kinds.long_text(ctx)
     if key in ("BLOB", "BYTEA", "BINARY", "VARBINARY") and not rest:
-        return "VARBINARY(8000)" if ctx.version.major < 9 else "VARBINARY(MAX)"
+        return kinds.long_bytes(ctx)
     if key in ("DATETIME", "TIMESTAMP", "DATETIME2"):
         return "DATETIME" if ctx.version.major < 10 else "DATETIME2"
     if key == "TIME" and ctx.version.major < 10:

@@ -48,7 +48,8 @@ def groups_of(ctx: MSSQLContext, query: Any, columns: Sequence[Any]) -> Groups:
             if not any(node is other for other in seen):
                 seen.append(node)
                 nodes.append(node)
-    literals = any(not isinstance(node, (peewee.Field, stock.Column, stock.Entity, peewee.SQL)) for node in nodes)
+    plain = (peewee.Field, stock.Column, stock.Entity, peewee.SQL)
+    literals = any(not isinstance(node, plain) for node in nodes)
     return Groups(nodes, literals, not nodes)
 
 
@@ -67,13 +68,13 @@ def _several(node: Any) -> list[Any]:
 def _has_column(node: Any) -> bool:
     """Whether anything in an expression may depend on the row (Msg 164)."""
     if isinstance(node, peewee.Value):
-        return bool(node.multi) and any(_has_column(item) for item in node.values)  # type: ignore[attr-defined]
+        return any(_has_column(item) for item in node.values or ())
     if isinstance(node, peewee.SQL):
-        return any(character.isalpha() for character in node.sql)  # type: ignore[attr-defined]
+        return any(character.isalpha() for character in node.sql)
     if isinstance(node, peewee.Function):
-        return any(_has_column(argument) for argument in node.arguments)
+        return any(_has_column(argument) for argument in node.arguments or ())
     if isinstance(node, peewee.Expression):
-        return _has_column(node.lhs) or _has_column(node.rhs)  # type: ignore[attr-defined]
+        return _has_column(node.lhs) or _has_column(node.rhs)
     if isinstance(node, stock.Cast):
         return _has_column(node.node)
     return isinstance(node, (peewee.Node, type))

@@ -19,7 +19,7 @@ __all__: list[str] = []
 def insert(ctx: MSSQLContext, query: Any) -> Any:
     table = table_of(query)
     ctx.alias_manager[table] = table.__name__
-    with ctx.scope_values():  # type: ignore[attr-defined]
+    with ctx.scope_values():
         _Insert(ctx, query).write()
     return ctx
 

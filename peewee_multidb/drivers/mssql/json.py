@@ -61,8 +61,8 @@ class MSSQLJSONMethods(stock.BaseJSONMethods):  # type: ignore[misc]
         def write(ctx: MSSQLContext) -> Any:
             # OPENJSON alone tells the text "1" from the number 1.
             ctx.literal("(SELECT CASE [_j].[type] WHEN 0 THEN N'null' WHEN 1 THEN N'\"' + ")
-            ctx.literal("REPLACE(STRING_ESCAPE([_j].[value], 'json'), N'\\/', N'/') + N'\"' ELSE [_j].[value] END")
-            ctx.literal(" FROM OPENJSON(")
+            ctx.literal("REPLACE(STRING_ESCAPE([_j].[value], 'json'), N'\\/', N'/') + N'\"'")
+            ctx.literal(" ELSE [_j].[value] END FROM OPENJSON(")
             comparable(ctx, field)
             ctx.literal(", ")
             ctx.value(parent, False).literal(") AS [_j] WHERE [_j].[key] = ")
@@ -99,11 +99,11 @@ class MSSQLJSONMethods(stock.BaseJSONMethods):  # type: ignore[misc]
 
     def replace(self, field: Any, keys: Any, value: Any) -> Any:
         found = self.extract_text(field, keys)
-        return peewee.Case(None, ((found.is_null(), field),), self.set(field, keys, value))  # type: ignore[no-untyped-call]
+        return peewee.Case(None, ((found.is_null(), field),), self.set(field, keys, value))
 
     def insert(self, field: Any, keys: Any, value: Any) -> Any:
         found = self.extract_text(field, keys)
-        return peewee.Case(None, ((found.is_null(), self.set(field, keys, value)),), field)  # type: ignore[no-untyped-call]
+        return peewee.Case(None, ((found.is_null(), self.set(field, keys, value)),), field)
 
     def append(self, field: Any, keys: Any, value: Any) -> Any:
         return self._modify(field, "append " + self._text(keys), value)
@@ -130,7 +130,8 @@ class MSSQLJSONMethods(stock.BaseJSONMethods):  # type: ignore[misc]
                 # What JSON_QUERY gives is not quoted as if it were a text.
                 ctx.literal("JSON_QUERY(").value(json.dumps(value), False)
                 return ctx.literal("))")
-            return (ctx.sql(value) if isinstance(value, peewee.Node) else ctx.value(value, False)).literal(")")
+            ctx.sql(value) if isinstance(value, peewee.Node) else ctx.value(value, False)
+            return ctx.literal(")")
 
         return _Node(write, "a change inside a JSON document")
 

@@ -1,4 +1,4 @@
-"""What kind of value a node gives, as far as it can be told: T-SQL converts less, and otherwise, than others."""
+"""What kind of value a node gives, as far as it can be told: T-SQL converts otherwise than others do."""
 
 from __future__ import annotations
 
@@ -9,14 +9,26 @@ import peewee
 from .context import MSSQLContext
 from .stock import SOURCE, VALUES, stock
 
-__all__ = ["BOOL", "DATE", "FLOAT", "INT", "TEXT", "comparable", "is_large", "kind_of", "long_text", "as_text"]
+__all__ = [
+    "BOOL",
+    "DATE",
+    "FLOAT",
+    "INT",
+    "OTHER",
+    "TEXT",
+    "as_text",
+    "comparable",
+    "is_large",
+    "kind_of",
+    "long_bytes",
+    "long_text",
+]
 
 TEXT, INT, FLOAT, BOOL, DATE, OTHER = "text", "int", "float", "bool", "date", "other"
 
-_TEXT_FUNCTIONS = frozenset(
-    "concat concat_ws left lower lpad ltrim nchar replace replicate reverse right rpad rtrim space string_agg "
-    "group_concat stuff substr substring trim upper char chr".split()
-)
+_TEXTS = """concat concat_ws left lower lpad ltrim nchar replace replicate reverse right rpad rtrim space
+    string_agg group_concat stuff substr substring trim upper char chr"""
+_TEXT_FUNCTIONS = frozenset(_TEXTS.split())
 _TEXT_TYPES = ("TEXT", "VARCHAR", "NVARCHAR", "CHAR", "NCHAR", "STRING", "NTEXT")
 _INT_TYPES = ("INT", "INTEGER", "BIGINT", "SMALLINT", "TINYINT", "SIGNED", "UNSIGNED")
 _ARITHMETIC = frozenset("+-*/%&|#^")
@@ -47,7 +59,7 @@ def kind_of(node: Any) -> str:
     if isinstance(node, stock.StringExpression):
         return TEXT
     if isinstance(node, peewee.Value):
-        return OTHER if node.multi else kind_of(node.value)  # type: ignore[attr-defined]
+        return OTHER if node.multi else kind_of(node.value)
     if isinstance(node, stock.Cast):
         base = str(node._cast).split("(")[0].strip().upper()
         return TEXT if base in _TEXT_TYPES else INT if base in _INT_TYPES else OTHER
@@ -57,12 +69,12 @@ def kind_of(node: Any) -> str:
             return kind_of(node.arguments[0])
         return TEXT if name in _TEXT_FUNCTIONS else OTHER
     if isinstance(node, peewee.Case):
-        return kind_of(node.expression_tuples[0][1])  # type: ignore[attr-defined]
+        return kind_of(node.expression_tuples[0][1])
     if isinstance(node, peewee.Expression):
-        if node.op == "||":  # type: ignore[attr-defined]
+        if node.op == "||":
             return TEXT
-        if node.op in _ARITHMETIC:  # type: ignore[attr-defined]
-            sides = {kind_of(node.lhs), kind_of(node.rhs)}  # type: ignore[attr-defined]
+        if node.op in _ARITHMETIC:
+            sides = {kind_of(node.lhs), kind_of(node.rhs)}
             return sides.pop() if len(sides) == 1 else OTHER
         return OTHER
     if isinstance(node, (stock.Alias, stock.BindTo)):
@@ -99,13 +111,18 @@ def long_text(ctx: MSSQLContext) -> str:
     return "NVARCHAR(4000)" if ctx.version.major < 9 else "NVARCHAR(MAX)"
 
 
+def long_bytes(ctx: MSSQLContext) -> str:
+    """Return the longest binary type that can be compared."""
+    return "VARBINARY(8000)" if ctx.version.major < 9 else "VARBINARY(MAX)"
+
+
 def comparable(ctx: MSSQLContext, node: Any) -> Any:
     """Write a node, as a type that can be compared, in an expression."""
     if not ctx.large or not is_large(ctx, node) or ctx.scope == VALUES:
         return ctx.sql(node)
     field = node.unwrap() if isinstance(node, stock.WrappedNode) else node
     blob = _field_type(field) in ("BLOB", "IMAGE")
-    kind = "VARBINARY(8000)" if blob and ctx.version.major < 9 else "VARBINARY(MAX)" if blob else long_text(ctx)
+    kind = long_bytes(ctx) if blob else long_text(ctx)
     ctx.literal("CAST(").sql(field).literal(f" AS {kind})")
     if isinstance(node, stock.Alias) and ctx.scope == SOURCE:
         ctx.literal(" AS ").sql(stock.Entity(node._alias))

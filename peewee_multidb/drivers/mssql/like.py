@@ -50,9 +50,9 @@ def _pattern(ctx: MSSQLContext, pattern: Any, field: Any) -> None:
         pattern, _, escape = pattern.nodes
         escape = escape.value
     value, converter = pattern, None if field is None else field.db_value
-    if isinstance(value, peewee.Value) and not value.multi:  # type: ignore[attr-defined]
-        converter = None if value.converter is False else value.converter or converter  # type: ignore[attr-defined]
-        value = value.value  # type: ignore[attr-defined]
+    if isinstance(value, peewee.Value) and not value.multi:
+        converter = None if value.converter is False else value.converter or converter
+        value = value.value
     if converter is not None and not isinstance(value, Node):
         value = converter(value)
     if isinstance(value, Parameter):

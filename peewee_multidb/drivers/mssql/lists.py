@@ -27,12 +27,12 @@ def node_list(ctx: MSSQLContext, node: Any) -> Any:
     nodes = node.nodes
     if not nodes:
         return ctx.literal("()") if node.parens else ctx
-    if len(nodes) == 3 and isinstance(nodes[1], peewee.SQL) and nodes[1].sql == "OVER":  # type: ignore[attr-defined]
+    if len(nodes) == 3 and isinstance(nodes[1], peewee.SQL) and nodes[1].sql == "OVER":
         return over(ctx, nodes[0], nodes[2])
     if node.parens:
         ctx.literal("(")
-        if len(nodes) == 1 and isinstance(nodes[0], peewee.Expression) and not nodes[0].flat:  # type: ignore[attr-defined]
-            flat = nodes[0].clone()  # type: ignore[attr-defined]
+        if len(nodes) == 1 and isinstance(nodes[0], peewee.Expression) and not nodes[0].flat:
+            flat = nodes[0].clone()
             flat.flat = True
             nodes = (flat,)
     for number, part in enumerate(nodes):

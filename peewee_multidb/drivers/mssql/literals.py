@@ -17,20 +17,13 @@ import peewee
 
 from .version import ServerVersion
 
-__all__ = ["can_be_literal", "literal", "quoted", "text"]
-
-_KINDS = (str, int, float, decimal.Decimal, bytes, bytearray, memoryview, datetime.date, datetime.time, uuid.UUID)
+__all__ = ["literal", "quoted", "text"]
 
 
 @functools.lru_cache(maxsize=8192)
 def quoted(name: str) -> str:
     """Return a name in brackets, whatever is in it."""
     return f"[{name.replace(']', ']]')}]"
-
-
-def can_be_literal(value: Any) -> bool:
-    """Whether `literal` knows the type of a value."""
-    return value is None or isinstance(value, _KINDS)
 
 
 def text(value: str) -> str:

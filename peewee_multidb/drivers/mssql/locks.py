@@ -32,11 +32,11 @@ class Lock:
 
 def _is(source: Any, one: Any) -> bool:
     if isinstance(one, stock.ModelBase) or isinstance(source, stock.ModelBase):
-        return _table(source) == _table(one)
+        return bool(_table(source) == _table(one))
     if isinstance(one, stock.Entity):
         name = one._path[-1]
         return name in (getattr(source, "_alias", None), getattr(source, "alias", None))
-    return source is one or (isinstance(one, stock.Table) and source == one)
+    return source is one or bool(isinstance(one, stock.Table) and source == one)
 
 
 def _table(source: Any) -> Any:

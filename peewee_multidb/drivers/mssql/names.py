@@ -6,7 +6,7 @@ from typing import Any
 
 import peewee
 
-from .context import MSSQLContext, Verbatim, conditions, quoted, writes
+from .context import MSSQLContext, conditions, quoted, writes
 from .stock import COLUMN, SOURCE, VALUES, stock
 
 __all__ = ["column_text"]
@@ -65,7 +65,7 @@ def column(ctx: MSSQLContext, node: Any) -> Any:
     if isinstance(source, stock.Table):
         return ctx.literal(column_text(ctx, source, source._alias, node.name))
     start = len(ctx._sql)
-    with ctx.scope_column():  # type: ignore[attr-defined]
+    with ctx.scope_column():
         ctx.sql(source).literal(".").literal(quoted(node.name))
     if ctx.renames is not None:
         text = "".join(ctx._sql[start:])
@@ -96,10 +96,8 @@ def alias_condition(ctx: MSSQLContext, node: Any) -> Any:
 
 @writes(peewee.SQL)
 def raw(ctx: MSSQLContext, node: Any) -> Any:
-    if not node.params:
-        return ctx.literal(node.sql)
-    ctx.literal(Verbatim(node.sql))
-    for param in node.params:
+    ctx.literal(node.sql)
+    for param in node.params or ():
         ctx.value(param, False, add_param=False)
     return ctx
 

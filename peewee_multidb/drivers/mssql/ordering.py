@@ -55,7 +55,7 @@ def _split(item: Any, aliases: dict[str, Any], columns: Sequence[Any]) -> list[t
         direction, nulls, collation = f" {item.direction}", item.nulls, item.collation
         found = item
         item = item.node
-    if isinstance(item, peewee.SQL) and not item.params:  # type: ignore[attr-defined]
+    if isinstance(item, peewee.SQL) and not item.params:
         item, said = _resolved(item, aliases, columns)
         direction = direction or said
     if collation:
@@ -78,9 +78,11 @@ def _resolved(item: Any, aliases: dict[str, Any], columns: Sequence[Any]) -> tup
 
 
 def resolved(item: Any, columns: Sequence[Any]) -> Any:
-    """Return what an item of GROUP BY means, which in T-SQL can neither be a position nor an alias."""
+    """Return what an item of GROUP BY or ORDER BY means, when it can neither be a position nor an alias."""
     aliases = names_in(columns)
-    if isinstance(item, peewee.SQL) and not item.params:  # type: ignore[attr-defined]
+    if isinstance(item, stock.Ordering):
+        item = item.node
+    if isinstance(item, peewee.SQL) and not item.params:
         item = _resolved(item, aliases, columns)[0]
     elif isinstance(item, stock.Entity) and len(item._path) == 1 and item._path[0] in aliases:
         item = aliases[item._path[0]]
@@ -119,7 +121,7 @@ def simple_name(item: Any) -> str | None:
     if isinstance(item, stock.Entity):
         return str(item._path[-1])
     if isinstance(item, peewee.SQL):
-        named = _NAMED.match(item.sql)  # type: ignore[attr-defined]
+        named = _NAMED.match(item.sql)
         return named[1] if named is not None else None
     return None
 

@@ -80,7 +80,7 @@ class Output:
             plain = plain.rel_field
         if isinstance(plain, peewee.AutoField):
             return "BIGINT" if isinstance(plain, peewee.BigAutoField) else "INT"
-        return str(plain.ddl_datatype(self.ctx).sql)  # type: ignore[attr-defined]
+        return str(plain.ddl_datatype(self.ctx).sql)
 
     def write(self) -> None:
         """Write the clause, with blanks around it."""
@@ -89,7 +89,7 @@ class Output:
             return
         ctx.literal(" OUTPUT ")
         with ctx.aliased(table_of(self.query), self.prefix):
-            with ctx.scope_source(in_projection=True):  # type: ignore[attr-defined]
+            with ctx.scope_source(in_projection=True):
                 for number, node in enumerate(self.columns):
                     ctx.literal(", " if number else "").sql(node)
         if self.into:
@@ -101,7 +101,10 @@ class Output:
             return
         names = names_of(self.columns)
         shown = [name_of(node) or name for node, name in zip(self.columns, names, strict=True)]
-        columns = [quoted(a) + ("" if a == b else f" AS {quoted(b)}") for a, b in zip(names, shown, strict=True)]
+        columns = [
+            quoted(name) + ("" if name == own else f" AS {quoted(own)}")
+            for name, own in zip(names, shown, strict=True)
+        ]
         self.ctx.literal(f"; SELECT {', '.join(columns)} FROM {_VARIABLE}")
 
 

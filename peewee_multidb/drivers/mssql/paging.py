@@ -51,8 +51,8 @@ def page_of(query: Any) -> Page:
 
 
 def _number(value: Any) -> Any:
-    if isinstance(value, peewee.Value) and not value.multi:  # type: ignore[attr-defined]
-        value = value.value  # type: ignore[attr-defined]
+    if isinstance(value, peewee.Value) and not value.multi:
+        value = value.value
     if value is None or isinstance(value, Node):
         return value
     try:

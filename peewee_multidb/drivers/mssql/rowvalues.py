@@ -24,10 +24,10 @@ def is_row(node: Any) -> bool:
 def _parts(node: Any) -> list[Any] | None:
     if isinstance(node, stock.CompositeKey):
         return [node.model._meta.fields[name] for name in node.field_names]
-    if is_row(node):
-        return list(node.nodes)
-    if isinstance(node, peewee.Value) and node.multi:  # type: ignore[attr-defined]
-        return list(node.values)  # type: ignore[attr-defined]
+    if isinstance(node, stock.NodeList) and is_row(node):
+        return [*node.nodes]
+    if isinstance(node, peewee.Value) and node.multi:
+        return list(node.values or ())
     if isinstance(node, (tuple, list)):
         return list(node)
     return None
@@ -81,7 +81,7 @@ def _within_query(ctx: MSSQLContext, node: Any, negative: bool) -> Any:
     left = _parts(node.lhs) or []
     names = [f"_{number}" for number in range(1, len(left) + 1)]
     ctx.literal("NOT EXISTS (SELECT 1 FROM (" if negative else "EXISTS (SELECT 1 FROM (")
-    with ctx.scope_normal(in_expr=False, in_function=False, subquery=False, converter=None):  # type: ignore[attr-defined]
+    with ctx.scope_normal(in_expr=False, in_function=False, subquery=False, converter=None):
         ctx.sql(node.rhs)
     ctx.literal(f") AS {_ROW} (" + ", ".join(map(quoted, names)) + ") WHERE ")
     for number, (column, name) in enumerate(zip(left, names, strict=True)):

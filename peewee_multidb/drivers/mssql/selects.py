@@ -9,7 +9,7 @@ from . import ctes, grouping, locks, paging
 from .columns import expanded, is_star, name_of, names_of, selection, write_columns
 from .context import MSSQLContext, quoted, unsupported, writes
 from .kinds import comparable
-from .ordering import Part, order_parts
+from .ordering import Part, order_parts, resolved
 from .sources import write_sources
 from .stock import COLUMN, SOURCE, stock
 from .windows import has_window
@@ -26,6 +26,7 @@ _INSIDE = {
     "subquery": True,
     "named": False,
     "keep_order": False,
+    "compared": False,
 }
 
 
@@ -36,14 +37,15 @@ def select(ctx: MSSQLContext, query: Any) -> Any:
     settings = ctx.state.settings
     source = ctx.state.scope == SOURCE and not settings.get("in_projection")
     named = source or settings.get("named")
-    operand = settings.get("subquery") and not source
+    operand = bool(settings.get("subquery")) and not source
     sorts = ctx.depth == 1 or settings.get("keep_order")
+    compared = bool(settings.get("compared"))
     outer_lock, outer_renames = ctx.lock, ctx.renames
     ctx.lock = None if query._for_update is None else locks.lock_of(ctx, query._for_update)
-    with ctx.scope_normal(parentheses=query._subquery_parens(ctx), **_INSIDE):  # type: ignore[attr-defined]
+    with ctx.scope_normal(parentheses=query._subquery_parens(ctx), **_INSIDE):
         if query._cte_list:
             ctes.gather(ctx, query._cte_list)
-        _Select(ctx, query, selection(query, operand=operand), named, sorts).write()
+        _Select(ctx, query, selection(query, operand=operand), named, sorts, compared).write()
     ctx.lock, ctx.renames = outer_lock, outer_renames
     return query._apply_subquery_alias(ctx)
 
@@ -57,12 +59,16 @@ class _Select:
         columns: what it selects.
         named: whether its columns need names of their own.
         sorts: whether it may say ORDER BY without TOP.
+        compared: whether its rows are compared with those of another query, as in a UNION.
     """
 
-    def __init__(self, ctx: MSSQLContext, query: Any, columns: list[Any], named: Any, sorts: Any) -> None:
+    def __init__(
+        self, ctx: MSSQLContext, query: Any, columns: list[Any], named: Any, sorts: Any, compared: bool
+    ) -> None:
         self.ctx, self.query, self.columns = ctx, query, columns
         self.page = paging.page_of(query)
         self.distinct = bool(query._simple_distinct) or query._distinct is not None
+        self.compared = compared or self.distinct
         self.names = names_of(columns) if named else None
         self.order = query._order_by if query._order_by and (sorts or self.page) else ()
         self.groups = None if not query._group_by else grouping.groups_of(ctx, query, columns)
@@ -109,7 +115,7 @@ class _Select:
             paging.top(self.ctx, limit)
 
     def _columns(self, names: Sequence[str] | None) -> None:
-        write_columns(self.ctx, self.columns, names, compared=self.distinct)
+        write_columns(self.ctx, self.columns, names, compared=self.compared)
 
     def _tail(self) -> None:
         ctx, query = self.ctx, self.query
@@ -135,7 +141,7 @@ class _Select:
         """Write the page by ROW_NUMBER, around a derived table whose columns have names of their own."""
         ctx = self.ctx
         self.columns = expanded(ctx, self.query, self.columns)
-        if self.distinct or any(has_window(item) for item in self.order):
+        if self.distinct or any(has_window(resolved(item, self.columns)) for item in self.order):
             self._over_rows()
             return
         inner = [f"_c{number}" for number in range(1, len(self.columns) + 1)]
@@ -223,7 +229,7 @@ class _Select:
         plain_parts = order_parts(ctx, self.order, self.columns, by_alias=False)
         ctx.renames = _Only(renames, ctx)
         try:
-            found = []
+            found: list[Part | None] = []
             for part in plain_parts:
                 key = (part[0][:-1], part[1])
                 direct = [column for known, column in whole if known == key]

@@ -15,7 +15,7 @@ __all__ = ["write_rows", "write_sources"]
 
 def write_sources(ctx: MSSQLContext, sources: Sequence[Any]) -> None:
     """Write the sources of a FROM clause."""
-    with ctx.scope_source(parentheses=False):  # type: ignore[attr-defined]
+    with ctx.scope_source(parentheses=False):
         for number, source in enumerate(sources):
             if number:
                 ctx._sql.append(" CROSS APPLY " if _is_lateral(source) else ", ")
@@ -64,7 +64,7 @@ def _apply(ctx: MSSQLContext, node: Any) -> Any:
     """Write a lateral join, which is called APPLY and has no ON."""
     on = node._on
     if isinstance(on, peewee.Value):
-        on = on.value  # type: ignore[attr-defined]
+        on = on.value
     if on is not None and on is not True:
         raise unsupported(ctx, "LATERAL with ON", "Put the condition into the WHERE of the subquery.")
     ctx.require(9, "LATERAL", "Join a grouped subquery instead.")
@@ -88,8 +88,10 @@ def values_list(ctx: MSSQLContext, node: Any) -> Any:
             " (" + ", ".join(map(quoted, names)) + ")"
         )
     if ctx.scope in (SOURCE, NORMAL):
+        rows = list(node._values)
+        names = [f"column{number}" for number in range(1, len(rows[0]) + 1)]
         ctx.literal("(" if operand else "")
-        write_rows(ctx, list(node._values), [f"column{n}" for n in range(1, len(node._values[0]) + 1)], plain=True)
+        write_rows(ctx, rows, names, plain=True)
         return ctx.literal(")" if operand else "")
     return ctx.literal(quoted(ctx.alias_manager[node]))
 

@@ -27,7 +27,7 @@ def _string_agg(ctx: MSSQLContext, node: Any, arguments: list[Any]) -> Any:
     ctx.literal(", ")
     separator = arguments[1] if len(arguments) > 1 else ","
     if isinstance(separator, peewee.Value):
-        separator = separator.value  # type: ignore[attr-defined]
+        separator = separator.value
     with ctx(value_literals=True):
         ctx.sql(separator)
     ctx.literal(")")

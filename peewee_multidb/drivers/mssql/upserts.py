@@ -51,7 +51,8 @@ class Upsert:
         self.action = self._action()
         self.keys = self._keys()
         self.needed = bool(self.columns) and bool(self.keys)
-        self.batch = self.needed and ctx.version.major < 10 and (self.action != "IGNORE" or bool(returning))
+        old = ctx.version.major < 10
+        self.batch = self.needed and old and (self.action != "IGNORE" or bool(returning))
 
     def _selected(self) -> list[Any]:
         if not self.selects or not isinstance(self.query._insert, stock.SelectBase):
@@ -69,10 +70,8 @@ class Upsert:
         if action == "REPLACE":
             return action
         if action not in ("", "UPDATE") or not (conflict._update or conflict._preserve):
-            raise unsupported(
-                self.ctx, f"ON CONFLICT {action or 'without anything to do'}", "Give update= or preserve=, or "
-                "the action IGNORE or REPLACE."
-            )
+            what = f"ON CONFLICT {action or 'without anything to do'}"
+            raise unsupported(self.ctx, what, "Give update= or preserve=, or the action IGNORE or REPLACE.")
         return "UPDATE"
 
     def _keys(self) -> list[list[str]]:
@@ -149,9 +148,8 @@ class Upsert:
         if self.query._return_cursor:
             ctx.require(9, "RETURNING", "Select the rows afterwards, in the same transaction.")
         if identity is not None:
-            ctx.literal(
-                f"; SELECT CAST(SCOPE_IDENTITY() AS BIGINT) AS {quoted(identity.column_name)} WHERE @@ROWCOUNT > 0"
-            )
+            ctx.literal(f"; SELECT CAST(SCOPE_IDENTITY() AS BIGINT) AS {quoted(identity.column_name)}")
+            ctx.literal(" WHERE @@ROWCOUNT > 0")
 
     def _update_and_insert(self) -> None:
         ctx, query = self.ctx, self.query
@@ -197,7 +195,7 @@ class Upsert:
             raise unsupported(ctx, "RETURNING of a conditional upsert", "Select the rows afterwards.")
         ctx.literal("; SELECT ")
         with ctx.aliased(table_of(self.query), _TARGET):
-            with ctx.scope_source(in_projection=True):  # type: ignore[attr-defined]
+            with ctx.scope_source(in_projection=True):
                 for number, node in enumerate(self.returning):
                     ctx.literal(", " if number else "").sql(node)
             self._joined()
@@ -208,7 +206,7 @@ class Upsert:
         """Write the rows as a table, from behind its opening parenthesis on."""
         ctx = self.ctx
         if self.selects:
-            with ctx.scope_normal(subquery=False, in_expr=False):  # type: ignore[attr-defined]
+            with ctx.scope_normal(subquery=False, in_expr=False):
                 ctx.sql(self.query._insert)
         elif self.rows is not None:
             write_rows(ctx, self.rows.rows, self.names)

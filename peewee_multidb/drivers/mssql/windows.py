@@ -26,8 +26,8 @@ def has_window(node: Any) -> bool:
     while isinstance(node, (stock.WrappedNode, stock.Ordering)):
         node = node.node
     if not isinstance(node, stock.NodeList):
-        return isinstance(node, peewee.Expression) and (has_window(node.lhs) or has_window(node.rhs))  # type: ignore[attr-defined]
-    return any(isinstance(part, peewee.SQL) and part.sql == "OVER" for part in node.nodes)  # type: ignore[attr-defined]
+        return isinstance(node, peewee.Expression) and (has_window(node.lhs) or has_window(node.rhs))
+    return any(isinstance(part, peewee.SQL) and part.sql == "OVER" for part in node.nodes)
 
 
 def over(ctx: MSSQLContext, function: Any, window: Any) -> Any:
@@ -63,7 +63,7 @@ def over(ctx: MSSQLContext, function: Any, window: Any) -> Any:
 
 def _is_distinct(node: Any) -> bool:
     return isinstance(node, stock.NodeList) and any(
-        isinstance(part, peewee.SQL) and part.sql == "DISTINCT" for part in node.nodes  # type: ignore[attr-defined]
+        isinstance(part, peewee.SQL) and part.sql == "DISTINCT" for part in node.nodes
     )
 
 
