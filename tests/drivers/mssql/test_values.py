@@ -106,7 +106,22 @@ def wire(
 
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=50)
-SPECIAL = ["", " ", "'", "\\\n", "\\\r\nx", "%s %d %%", "?", "a\0b", "😀", "𝒳" * 20, "--", "/*", "é" * 25, "{}"]
+SPECIAL = [
+    "",
+    " ",
+    "'",
+    "\\\n",
+    "\\\r\nx",
+    "%s %d %%",
+    "?",
+    "a\0b",
+    "😀",
+    "𝒳" * 20,
+    "--",
+    "/*",
+    "é" * 25,
+    "{}",
+]
 
 
 @quick
@@ -141,7 +156,12 @@ def test_binaries(wire: Wire, value: bytes) -> None:
 @quick
 @given(data=st.data())
 def test_whole_numbers(wire: Wire, data: st.DataObject) -> None:
-    for column, bits, signed in (("number", 32, True), ("big", 64, True), ("small", 16, True), ("tiny", 8, False)):
+    for column, bits, signed in (
+        ("number", 32, True),
+        ("big", 64, True),
+        ("small", 16, True),
+        ("tiny", 8, False),
+    ):
         low, high = (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if signed else (0, 2**bits - 1)
         value = data.draw(st.one_of(st.integers(low, high), st.sampled_from([low, high, 0])))
         assert wire.sent(column, value) == value
@@ -192,9 +212,9 @@ def test_moments(wire: Wire, value: datetime.datetime, tick: int) -> None:
     if wire.is_old:
         assert wire.sent("moment", exact) == exact
         # A step of DATETIME is 3.33 milliseconds.
-        assert abs(wire.sent("moment", value.replace(year=2000)) - value.replace(year=2000)) < datetime.timedelta(
-            milliseconds=5
-        )
+        assert abs(
+            wire.sent("moment", value.replace(year=2000)) - value.replace(year=2000)
+        ) < datetime.timedelta(milliseconds=5)
     else:
         assert wire.sent("moment", value) == value
         assert wire.found("moment", value) == 1
@@ -230,7 +250,21 @@ def test_days_before_1753_where_there_is_a_type_for_them(wire: Wire) -> None:
 
 
 def test_nothing_is_none_in_every_type(wire: Wire) -> None:
-    columns = ["text", "short", "ansi", "data", "number", "big", "bit", "real", "exact", "money", "guid", "moment", "day"]
+    columns = [
+        "text",
+        "short",
+        "ansi",
+        "data",
+        "number",
+        "big",
+        "bit",
+        "real",
+        "exact",
+        "money",
+        "guid",
+        "moment",
+        "day",
+    ]
     for column in columns:
         assert wire.sent(column, None) is None
     sets = ", ".join(f"[{column}] = ?" for column in columns)
@@ -253,7 +287,9 @@ OUT_OF_RANGE = [
 ]
 
 
-@pytest.mark.parametrize(("column", "value"), OUT_OF_RANGE, ids=[f"{c}-{n}" for n, (c, _) in enumerate(OUT_OF_RANGE)])
+@pytest.mark.parametrize(
+    ("column", "value"), OUT_OF_RANGE, ids=[f"{c}-{n}" for n, (c, _) in enumerate(OUT_OF_RANGE)]
+)
 def test_a_value_outside_of_the_types_range_is_an_error_and_nothing_is_written(
     wire: Wire, column: str, value: Any
 ) -> None:

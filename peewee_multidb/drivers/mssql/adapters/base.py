@@ -54,14 +54,16 @@ class Adapter(ABC):
         """
         self.scheme = scheme
         try:
-            self.module = importlib.import_module(self.module_name)
+            self.module: Any = importlib.import_module(self.module_name)
         except ImportError as error:
             if isinstance(error, ModuleNotFoundError) and error.name in (self.module_name, None):
                 raise ConfigurationError(
                     f"{scheme}:// needs {self.distribution}, which is not installed: "
                     f'pip install "peewee-multidb[{self.extra}]"'
                 ) from None
-            raise ConfigurationError(f"{scheme}:// needs {self.distribution}, which does not load: {error}") from error
+            raise ConfigurationError(
+                f"{scheme}:// needs {self.distribution}, which does not load: {error}"
+            ) from error
 
     @abstractmethod
     def open(self, database: str, settings: Mapping[str, Any], *, read_only: bool) -> Any:
@@ -155,7 +157,9 @@ def as_number(value: Any) -> Any:
     """Return an int that no BIGINT holds as a Decimal, which modules send as a DECIMAL."""
     if isinstance(value, int) and not -(2**63) <= value < 2**63:
         if abs(value) >= 10**38:
-            raise peewee.DataError(f"an integer of {len(str(abs(value)))} digits is out of range: SQL Server has 38")
+            raise peewee.DataError(
+                f"an integer of {len(str(abs(value)))} digits is out of range: SQL Server has 38"
+            )
         return Decimal(value)
     return value
 
