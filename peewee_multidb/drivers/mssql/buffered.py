@@ -15,7 +15,6 @@ import peewee
 
 from ...errors import ReadOnlyDatabase
 from . import placeholders
-from .errors import exception_of
 
 if TYPE_CHECKING:
     from .adapters.base import Adapter
@@ -25,13 +24,38 @@ __all__ = ["BufferedConnection", "BufferedCursor"]
 
 #: What makes a statement more than reading; ``SELECT ... INTO`` makes a table.
 WRITING = {
-    *("INSERT", "UPDATE", "DELETE", "MERGE", "CREATE", "ALTER", "DROP", "TRUNCATE", "INTO", "EXEC", "EXECUTE"),
+    *(
+        "INSERT",
+        "UPDATE",
+        "DELETE",
+        "MERGE",
+        "CREATE",
+        "ALTER",
+        "DROP",
+        "TRUNCATE",
+        "INTO",
+        "EXEC",
+        "EXECUTE",
+    ),
     *("GRANT", "REVOKE", "DENY", "BULK", "WRITETEXT", "UPDATETEXT", "BACKUP", "RESTORE", "DBCC", "KILL"),
     *("SHUTDOWN", "RECONFIGURE", "OPENROWSET", "OPENQUERY"),
 }
 #: What reading may begin with; anything else could be the name of a procedure.
 READING = {
-    *("SELECT", "WITH", "SET", "DECLARE", "IF", "BEGIN", "COMMIT", "ROLLBACK", "SAVE", "PRINT", "WAITFOR", "USE"),
+    *(
+        "SELECT",
+        "WITH",
+        "SET",
+        "DECLARE",
+        "IF",
+        "BEGIN",
+        "COMMIT",
+        "ROLLBACK",
+        "SAVE",
+        "PRINT",
+        "WAITFOR",
+        "USE",
+    ),
     "",
 }
 
@@ -99,8 +123,12 @@ class BufferedConnection:
     def failed(self, error: Exception) -> Exception:
         """Return what to raise for an error of the module, after looking at what it left behind."""
         translated = self.adapter.translated(error)
+        if isinstance(error, peewee.PeeweeException):
+            return error
         if self.adapter.is_dead(error):
             self.dead = True
+            if not isinstance(translated, peewee.OperationalError):
+                translated = peewee.OperationalError(*translated.args)
         elif self.in_transaction and self.lost is None:
             self._look_after_the_transaction(str(translated.args[-1]) if translated.args else "")
         return translated

@@ -18,6 +18,8 @@ import pwiz  # type: ignore[import-untyped]
 from playhouse import reflection  # type: ignore[import-untyped]
 
 from . import fields
+from .adapters import ADAPTERS
+from .database import MSSQLDatabase
 from .introspection import Introspection
 
 __all__ = ["Introspector", "MSSQLMetadata", "generate_models", "print_models"]
@@ -54,6 +56,7 @@ FIELDS: dict[str, type[peewee.Field]] = {
     "varchar": fields.CharField,
     "xml": fields.XMLField,
 }
+PASSWORDS = ("password", "passwd", "pwd", "PWD")
 ANSI = ("char", "varchar", "text")
 MAX = {fields.CharField: fields.TextField, fields.VarBinaryField: peewee.BlobField}
 
@@ -65,7 +68,7 @@ class MSSQLMetadata(reflection.Metadata):  # type: ignore[misc]
         database: an `MSSQLDatabase`.
     """
 
-    extension_import = "from peewee_multidb.drivers.mssql.fields import *"
+    extension_import = "from peewee_multidb.drivers.mssql import *"
 
     def __init__(self, database: Any) -> None:
         super().__init__(database)
@@ -115,10 +118,20 @@ class Introspector(reflection.Introspector):  # type: ignore[misc]
             return cls(MSSQLMetadata(database), schema=schema)
         return super().from_database(database, schema=schema)
 
+    def get_database_class(self) -> type:
+        """Return the class that a printed model file connects with: the one without a pool."""
+        database = self.metadata.database
+        return MSSQLDatabase if isinstance(database, MSSQLDatabase) else type(database)
+
     def get_database_kwargs(self) -> dict[str, Any]:
         """Return what a printed model file connects with: never the password."""
-        known = super().get_database_kwargs()
-        return {key: value for key, value in known.items() if key not in ("password", "passwd", "pwd")}
+        database = self.metadata.database
+        known = {key: value for key, value in database.connect_params.items() if key not in PASSWORDS}
+        if isinstance(database, MSSQLDatabase):
+            known["adapter"] = next(
+                name for name, kind in ADAPTERS.items() if isinstance(database.adapter, kind)
+            )
+        return {key: value for key, value in known.items() if value is not None}
 
 
 def generate_models(database: Any, schema: str | None = None, **options: Any) -> dict[str, Any]:

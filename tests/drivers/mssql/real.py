@@ -7,9 +7,11 @@ process in their names, are made for the session and dropped at its end; a test 
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+import peewee
 import pytest
 
 from peewee_multidb import Databases
@@ -56,8 +58,19 @@ class RealServer:
     def close(self) -> None:
         """Drop the databases."""
         for name in self.names:
-            self.admin["default"].execute_sql(f"DROP DATABASE [{name}]")
+            self._drop(name)
         self.admin.close_all()
+
+    def _drop(self, name: str) -> None:
+        # The server learns of a closed connection a moment later than the client.
+        for attempt in range(50):
+            try:
+                self.admin["default"].execute_sql(f"DROP DATABASE [{name}]")
+                return
+            except peewee.DatabaseError as error:
+                if attempt == 49 or "in use" not in str(error):
+                    raise
+                time.sleep(0.1)
 
 
 def empty(database: Any) -> None:

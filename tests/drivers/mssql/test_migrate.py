@@ -112,9 +112,10 @@ def test_a_foreign_key_constraint_is_dropped_alone(world: Migrated) -> None:
 
 
 def test_columns_and_tables_are_renamed_whatever_their_names(world: Migrated) -> None:
-    migrate(world.migrator.rename_column("person", "code", "we]ird 'code'"))
-    assert "we]ird 'code'" in world.names()
-    migrate(world.migrator.rename_column("person", "we]ird 'code'", "code"))
+    odd = "we ird 'code'" if world.database.is_babelfish else "we]ird 'code'"
+    migrate(world.migrator.rename_column("person", "code", odd))
+    assert odd in world.names()
+    migrate(world.migrator.rename_column("person", odd, "code"))
     migrate(world.migrator.rename_table("pet", "animal"))
     assert world.database.get_tables() == ["animal", "person"]
     assert world.rows("owner_id", "animal") == [(1,)]
@@ -123,7 +124,7 @@ def test_columns_and_tables_are_renamed_whatever_their_names(world: Migrated) ->
 @not_on_babelfish("dropping the default of a column by its name")
 def test_a_column_is_dropped_with_its_default_its_indexes_and_its_checks(world: Migrated) -> None:
     migrate(
-        world.migrator.add_constraint("person", "positive", Check("n > 0")),
+        world.migrator.add_constraint("person", "positive", Check("[n] > 0")),
         world.migrator.add_index("person", ("n", "name")),
         world.migrator.drop_column("person", "n"),
         world.migrator.drop_column("person", "name"),

@@ -20,6 +20,7 @@ __all__ = ["PymssqlAdapter"]
 
 #: DB-Library: connection dead, write failed, EOF, not connected, timed out.
 DEAD = {20002, 20003, 20004, 20006, 20017, 20047, 20056}
+LOGIN_FAILED = 18456
 DB_LIB = re.compile(r"DB-Lib error message \d+, severity \d+:.*", re.DOTALL)
 
 
@@ -44,7 +45,9 @@ class PymssqlAdapter(Adapter):
             options.setdefault("read_only", True)
         return self.module.connect(database=database, autocommit=True, **options)
 
-    def prepare(self, sql: str, parameters: Sequence[Any], version: ServerVersion) -> tuple[str, Sequence[Any]]:
+    def prepare(
+        self, sql: str, parameters: Sequence[Any], version: ServerVersion
+    ) -> tuple[str, Sequence[Any]]:
         if not parameters:
             return sql, ()
         pieces = placeholders.parts(sql, parameters)
@@ -65,6 +68,8 @@ class PymssqlAdapter(Adapter):
             return None, str(error)
         text = found[1].decode("utf-8", "replace") if isinstance(found[1], bytes) else str(found[1])
         shown = DB_LIB.sub("", text).strip()
+        if not shown and found[0] == LOGIN_FAILED:
+            shown = "Login failed: the user, the password or the database"  # all that FreeTDS lets through
         return found[0], shown or text.strip()
 
     def is_dead(self, error: BaseException) -> bool:
