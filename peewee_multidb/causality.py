@@ -4,12 +4,15 @@ A `Unit` is a unit of work: a request, a job, or else the whole life of a thread
 database, a mark of the last write and the position of the primary's log that covers it. The mark is made
 with the write and costs no round trip; the position is asked for by the first read that needs it.
 
-Nothing here is locked. A write replaces the mark; whoever asks for the position notes for which mark it was,
-so a write that comes in between is noticed, and a lost race costs one more question at the most.
+Where the driver is told the position together with the answer to the write, it need not even be asked for.
+
+Whoever asks holds no lock meanwhile: he notes for which mark the position is, so a write that comes in
+between is noticed, and a lost race costs one more question at the most.
 """
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from contextvars import ContextVar
@@ -17,6 +20,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from . import statements
+from .drivers import traits_of
 from .drivers.replication import Position
 
 if TYPE_CHECKING:
@@ -38,9 +42,11 @@ class Seen:
         at: the moment of the last write, by `time.monotonic`; None before the first one.
     """
 
-    __slots__ = ("at", "floor", "mark", "position")
+    __slots__ = ("_entry", "_lock", "at", "floor", "mark", "position")
 
-    def __init__(self) -> None:
+    def __init__(self, entry: Entry) -> None:
+        self._entry = entry
+        self._lock = threading.Lock()
         self.mark: object | None = None
         self.position: tuple[object | None, Position | None] = (None, None)
         self.floor: tuple[str | None, Position] | None = None
@@ -48,13 +54,19 @@ class Seen:
 
     def write(self) -> None:
         """Note a write that is done, or one in a transaction that is committed."""
-        self.at = time.monotonic()
-        self.mark = object()
-
-    @property
-    def is_known(self) -> bool:
-        """Whether the position of the last write is known."""
-        return self.position[0] is self.mark
+        database: Any = self._entry.database
+        replication = traits_of(database).replication
+        told = None
+        if replication is not None and not database.in_transaction():
+            told = replication.told(database)
+        mark = object()
+        with self._lock:
+            self.at = time.monotonic()
+            known, earlier = self.position
+            if told is not None and known is self.mark:
+                # The connection was told of its own writes; those of others count if they were known.
+                self.position = (mark, told if earlier is None else told.joined(earlier))
+            self.mark = mark
 
 
 class Unit:
@@ -78,7 +90,7 @@ class Unit:
             if len(self.seen) >= MANY:
                 for one in [one for one in self.seen if one.removed]:
                     self.seen.pop(one, None)
-            seen = self.seen.setdefault(entry, Seen())
+            seen = self.seen.setdefault(entry, Seen(entry))
         return seen
 
 

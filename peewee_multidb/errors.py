@@ -22,6 +22,7 @@ __all__ = [
     "NoDatabaseSelected",
     "NoReplicaAvailable",
     "NotAsynchronous",
+    "NotTransactional",
     "PartialCommit",
     "ReadOnlyDatabase",
     "ScatterNotSupported",
@@ -80,6 +81,10 @@ class ScatterNotSupported(MultiDBError, peewee.NotSupportedError):
 
 class NotAsynchronous(ConfigurationError, peewee.InterfaceError, AttributeError):
     """Something was awaited on a database that is not asynchronous."""
+
+
+class NotTransactional(MultiDBError, peewee.NotSupportedError):
+    """A transaction would write to a table that a rollback leaves as it is, such as one of MyISAM."""
 
 
 class PartialCommit(MultiDBError, peewee.OperationalError):

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -49,7 +50,6 @@ class Server:
         database: the Database object; a mirror has its primary's.
         weight: its share of the reads under the policy ``"weighted"``.
         zone: where it stands.
-        in_use: queries of this process that are running on it.
         reached: the furthest position that it is known to have replayed.
         lag: seconds that it was behind when it was looked at last; None when that cannot be told.
         problem: why it gets no reads; None while it does.
@@ -61,10 +61,10 @@ class Server:
     """
 
     __slots__ = (
+        "_running",
         "checked",
         "database",
         "generation",
-        "in_use",
         "label",
         "lag",
         "local",
@@ -100,7 +100,7 @@ class Server:
     def forget(self) -> None:
         """Know nothing of the server's health, as in the beginning and in a forked child."""
         self.lock = threading.Lock()
-        self.in_use = 0
+        self._running: deque[None] = deque()
         self.reached: Position | None = None
         self.lag: float | None = None
         self.problem: str | None = None
@@ -117,23 +117,29 @@ class Server:
             Exception: whatever the driver says when it cannot connect.
         """
         database = self.database
+        generation = self.generation
         if not database.is_closed():
-            if getattr(self.local, "generation", self.generation) == self.generation:
+            # Before the first ejection every connection is as young as that.
+            if not generation or getattr(self.local, "generation", 0) == generation:
                 return
             connections.drop(database)
         database.connect()
-        self.local.generation = self.generation
+        self.local.generation = generation
 
     def run(self, action: Callable[[Any], R]) -> R:
         """Call `action` with the Database object, counted as a query in flight."""
-        lock = self.lock
-        with lock:
-            self.in_use += 1
+        # Appending and popping need no lock, and the length is known.
+        running = self._running
+        running.append(None)
         try:
             return action(self.database)
         finally:
-            with lock:
-                self.in_use -= 1
+            running.pop()
+
+    @property
+    def in_use(self) -> int:
+        """How many queries of this process are running on it."""
+        return len(self._running)
 
     def look(self) -> ServerState | None:
         """Ask the server what it is, on this thread's or task's connection; None if its engine cannot tell.

@@ -40,6 +40,7 @@ hypothesis.settings.load_profile("soak" if os.environ.get("MULTIDB_SOAK") == "1"
 
 Started = TypeVar("Started", PostgresServer, MariaDBServer, PostgresCluster, MariaDBCluster)
 NewUrl = Callable[[], str]
+NewSettings = Callable[[], dict[str, Any]]
 
 _numbers = itertools.count(1)
 
@@ -91,24 +92,42 @@ def mariadb_cluster() -> Iterator[MariaDBCluster]:
     yield from _running(MariaDBCluster(replicas=2), "MariaDB")
 
 
-def _fresh_settings(cluster: PostgresCluster | MariaDBCluster) -> Iterator[dict[str, Any]]:
-    name = f"test_{next(_numbers)}"
-    cluster.create_database(name)
-    yield cluster.settings(name)
+def _fresh_settings(cluster: PostgresCluster | MariaDBCluster) -> Iterator[NewSettings]:
+    names: list[str] = []
+
+    def new_settings() -> dict[str, Any]:
+        names.append(f"test_{next(_numbers)}")
+        cluster.create_database(names[-1])
+        return cluster.settings(names[-1])
+
+    yield new_settings
     cluster.restore()
-    cluster.drop_database(name)
+    for name in names:
+        cluster.drop_database(name)
 
 
 @pytest.fixture
-def postgres_cluster_settings(postgres_cluster: PostgresCluster) -> Iterator[dict[str, Any]]:
-    """What `configure` takes for an empty database on a PostgreSQL primary and two replicas in step."""
+def new_postgres_cluster_settings(postgres_cluster: PostgresCluster) -> Iterator[NewSettings]:
+    """Call it for the settings of one more empty database on a PostgreSQL primary and its replicas."""
     yield from _fresh_settings(postgres_cluster)
 
 
 @pytest.fixture
-def mariadb_cluster_settings(mariadb_cluster: MariaDBCluster) -> Iterator[dict[str, Any]]:
-    """What `configure` takes for an empty database on a MariaDB primary and two replicas in step."""
+def new_mariadb_cluster_settings(mariadb_cluster: MariaDBCluster) -> Iterator[NewSettings]:
+    """Call it for the settings of one more empty database on a MariaDB primary and its replicas."""
     yield from _fresh_settings(mariadb_cluster)
+
+
+@pytest.fixture
+def postgres_cluster_settings(new_postgres_cluster_settings: NewSettings) -> dict[str, Any]:
+    """What `configure` takes for an empty database on a PostgreSQL primary and two replicas in step."""
+    return new_postgres_cluster_settings()
+
+
+@pytest.fixture
+def mariadb_cluster_settings(new_mariadb_cluster_settings: NewSettings) -> dict[str, Any]:
+    """What `configure` takes for an empty database on a MariaDB primary and two replicas in step."""
+    return new_mariadb_cluster_settings()
 
 
 def _fresh_databases(server: PostgresServer | MariaDBServer) -> Iterator[NewUrl]:

@@ -54,6 +54,10 @@ class Session(Base):
             connections.drop(self)
         return super().begin(*args, **kwargs)
 
+    def _statements_for(self, conn: Any) -> Iterable[Statement]:
+        """Return the statements for a new connection of the driver."""
+        return self.session_statements
+
     @contextlib.contextmanager
     def _explained(self, statement: Statement) -> Iterator[None]:
         try:
@@ -87,7 +91,7 @@ class SessionStatements(Session):
         conn = super()._connect()  # type: ignore[misc]
         try:
             cursor = conn.cursor()
-            for statement in self.session_statements:
+            for statement in self._statements_for(conn):
                 with self._explained(statement):
                     cursor.execute(statement.sql)
             cursor.close()
@@ -102,7 +106,7 @@ class AsyncSession(Session):
 
     async def _run_session_statements(self, conn: Any) -> None:
         """Run the statements on the driver's own connection, whose ``execute`` is a coroutine."""
-        for statement in self.session_statements:
+        for statement in self._statements_for(conn):
             with self._explained(statement):
                 await conn.execute(statement.sql)
 
@@ -144,9 +148,7 @@ class AsyncMySQLSession(AsyncSession):
         conn = acquired.conn
         if conn not in self._session_ready:
             try:
-                for statement in self.session_statements:
-                    with self._explained(statement):
-                        await conn.query(statement.sql)
+                await self._prepare(conn)
             except BaseException:
                 conn.close()
                 pool.release(conn)
@@ -154,6 +156,12 @@ class AsyncMySQLSession(AsyncSession):
             conn.__class__ = _binary_safe(conn.__class__)
             self._session_ready.add(conn)
         return acquired
+
+    async def _prepare(self, conn: Any) -> None:
+        """Run the statements on a new connection of aiomysql."""
+        for statement in self._statements_for(conn):
+            with self._explained(statement):
+                await conn.query(statement.sql)
 
 
 @functools.cache

@@ -92,9 +92,7 @@ def wire_from(where: str, value: object) -> Wire:
     if isinstance(value, Mapping):
         for key in value:
             if key not in Wire.__slots__:
-                raise ConfigurationError(
-                    f"{where}: unknown key {key!r}; {nearest(str(key), Wire.__slots__)}"
-                )
+                raise ConfigurationError(f"{where}: unknown key {key!r}; {nearest(str(key), Wire.__slots__)}")
         value = Wire(**value)
     if not isinstance(value, Wire):
         raise ConfigurationError(f"{where}: expected a name or a table, not {type(value).__name__}")

@@ -81,7 +81,8 @@ class Health:
 
     def look_if_due(self, server: Server, now: float) -> bool:
         """Look at a replica that is about to be read, if its last look is too old; whether it may be read."""
-        if self._mirrors(server) or now - (server.checked or 0) < self._settings.check_interval:
+        checked = server.checked
+        if checked is not None and now - checked < self._settings.check_interval:
             return True
         server.checked = now
         return self.look(server)

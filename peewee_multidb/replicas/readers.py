@@ -77,6 +77,9 @@ class Readers:
                 if is_mirror:
                     return server.run(action)
                 if self._is_fit(server, attempt):
+                    if not attempt.positions:
+                        attempt.is_sent = True
+                        return server.run(action)
                     reading = self._reading(server, attempt, action)
                     if reading is not None:
                         return reading()
@@ -96,7 +99,7 @@ class Readers:
                     raise
                 attempt.is_repeated = attempt.is_repeated or attempt.is_sent
                 attempt.is_sent = False
-            attempt.passed.append(server)
+            attempt.passed = (*attempt.passed, server)
 
     def _next(self, attempt: _Attempt) -> Server | None:
         now = time.monotonic()
@@ -143,7 +146,7 @@ class Readers:
     ) -> Callable[[], R] | None:
         """Return what reads from a replica, if that has or soon gets what this unit of work has seen."""
         positions = attempt.positions
-        if positions and not all(map(server.has_reached, positions)):
+        if not all(map(server.has_reached, positions)):
             if attempt.deadline is None:
                 attempt.deadline = time.monotonic() + self._settings.wait_ms / 1000
                 attempt.is_sent = True
@@ -215,24 +218,23 @@ class Readers:
 
 
 class _Attempt:
-    """What is known of one read so far."""
+    """What is known of one read so far; what most reads never learn stays with the class."""
 
-    __slots__ = ("deadline", "is_behind", "is_repeated", "is_sent", "passed", "pins", "positions", "seen")
+    positions: tuple[Position, ...] = ()
+    #: Until when replicas are waited for; set by the first wait.
+    deadline: float | None = None
+    #: The replicas that did not do.
+    passed: tuple[Server, ...] = ()
+    #: The query itself is under way, and not only a question to the server.
+    is_sent = False
+    #: It was sent once in vain.
+    is_repeated = False
+    #: The primary has to answer because no replica has what this unit of work has seen.
+    is_behind = False
 
     def __init__(self, pins: Pins | None, seen: Seen | None) -> None:
         self.pins = pins
         self.seen = seen
-        self.positions: tuple[Position, ...] = ()
-        #: Until when replicas are waited for; set by the first wait.
-        self.deadline: float | None = None
-        #: The replicas that did not do.
-        self.passed: list[Server] = []
-        #: The query itself is under way, and not only a question to the server.
-        self.is_sent = False
-        #: It was sent once in vain.
-        self.is_repeated = False
-        #: The primary has to answer because no replica has what this unit of work has seen.
-        self.is_behind = False
 
 
 def readers_of(registry: Databases, entry: Entry) -> Readers:

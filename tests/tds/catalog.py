@@ -256,7 +256,10 @@ def _read(body: str) -> Table:
         data["schema"],
         data["name"],
         [Column(**{**column, "identity": _pair(column["identity"])}) for column in data["columns"]],
-        [Index(**{**index, "columns": [tuple(pair) for pair in index["columns"]]}) for index in data["indexes"]],
+        [
+            Index(**{**index, "columns": [tuple(pair) for pair in index["columns"]]})
+            for index in data["indexes"]
+        ],
         [Foreign(**foreign) for foreign in data["foreigns"]],
         [Check(**check) for check in data["checks"]],
         data["view"],

@@ -15,6 +15,8 @@ __all__ = ["Definer"]
 
 Expression = Callable[[str], str]
 _numbers = itertools.count(1)
+#: The version that brought a type.
+SINCE = {"xml": 9, "date": 10, "time": 10, "datetime2": 10, "datetimeoffset": 10}
 
 
 def unexpected(token: Token) -> TsqlError:
@@ -83,9 +85,13 @@ class Definer:
         catalog: of the session's database.
         expression: translates a T-SQL expression into SQLite's.
         forget_identity: called with the physical name of a table that is new or gone.
+        major: the version of the server, which has types that an older one lacks.
     """
 
-    def __init__(self, catalog: Catalog, expression: Expression, forget_identity: Callable[[str], None]) -> None:
+    def __init__(
+        self, catalog: Catalog, expression: Expression, forget_identity: Callable[[str], None], major: int
+    ) -> None:
+        self.major = major
         self.catalog = catalog
         self.expression = expression
         self.forget_identity = forget_identity
@@ -161,7 +167,9 @@ class Definer:
                 column.nullable = False
             elif reader.take("COLLATE"):
                 reader.next()
-            elif reader.take("ROWGUIDCOL") or reader.take("SPARSE") or reader.take("NOT", "FOR", "REPLICATION"):
+            elif (
+                reader.take("ROWGUIDCOL") or reader.take("SPARSE") or reader.take("NOT", "FOR", "REPLICATION")
+            ):
                 continue
             else:
                 self._constraint(table, reader, name, column)
@@ -172,6 +180,9 @@ class Definer:
             text = "double precision"
         if reader.peek() == "(":
             text += f"({reader.text(reader.inside())})"
+        since = SINCE.get(text.lower().partition("(")[0], 0)
+        if self.major < since:
+            raise TsqlError(2715, f"Column, parameter, or variable: Cannot find data type {text.lower()}.", 6)
         return text.lower()
 
     def _constraint(self, table: Table, reader: _Tokens, name: str | None, column: Column | None) -> None:
@@ -198,7 +209,9 @@ class Definer:
             reader.expect("REFERENCES")
             schema, target_name = self._own(reader.name())
             references = reader.names() if reader.peek() == "(" else []
-            foreign = Foreign(name or f"FK__{number}", list(columns), physical(schema, target_name), references)
+            foreign = Foreign(
+                name or f"FK__{number}", list(columns), physical(schema, target_name), references
+            )
             while reader.take("ON"):
                 event = reader.next().upper
                 words = [reader.next().upper]
@@ -251,7 +264,9 @@ class Definer:
                 if if_exists:
                     continue
                 raise TsqlError(
-                    3701, f"Cannot drop the table '{name}', because it does not exist or you do not have permission.", 5
+                    3701,
+                    f"Cannot drop the table '{name}', because it does not exist or you do not have permission.",
+                    5,
                 )
             for other, foreign in self.catalog.referring(table.physical):
                 if other.physical != table.physical:
@@ -265,7 +280,7 @@ class Definer:
 
     def _truncate_table(self, reader: _Tokens) -> None:
         schema, name = self._own(reader.name())
-        table = self.catalog.require(physical(schema, name), 4701, "Cannot find the object \"{}\".")
+        table = self.catalog.require(physical(schema, name), 4701, 'Cannot find the object "{}".')
         if any(other.physical != table.physical for other, _ in self.catalog.referring(table.physical)):
             raise TsqlError(4712, f"Cannot truncate table '{name}' because it is being referenced.")
         self.catalog.conn.execute(f"DELETE FROM {quoted(table.physical)}")
@@ -304,7 +319,9 @@ class Definer:
     def _drop_schema(self, reader: _Tokens) -> None:
         if_exists = reader.take("IF", "EXISTS")
         name = name_of(reader.next())
-        deleted = self.catalog.conn.execute("DELETE FROM __tds WHERE name = ?", (physical(name, ""),)).rowcount
+        deleted = self.catalog.conn.execute(
+            "DELETE FROM __tds WHERE name = ?", (physical(name, ""),)
+        ).rowcount
         if not deleted and not if_exists:
             raise TsqlError(15151, f"Cannot drop the schema '{name}', because it does not exist.")
 
@@ -317,7 +334,7 @@ class Definer:
         name = name_of(reader.next())
         reader.expect("ON")
         schema, own = self._own(reader.name())
-        table = self.catalog.require(physical(schema, own), 1088, "Cannot find the object \"{}\".")
+        table = self.catalog.require(physical(schema, own), 1088, 'Cannot find the object "{}".')
         index = Index(name, "INDEX", self._index_columns(reader), unique)
         if any(other.name.lower() == name.lower() for other in table.indexes):
             raise TsqlError(1913, f"The operation failed because an index with name '{name}' already exists.")
@@ -353,7 +370,7 @@ class Definer:
     def _alter_table(self, reader: _Tokens) -> None:
         schema, own = self._own(reader.name())
         name = physical(schema, own)
-        table = self.catalog.require(name, 4902, "Cannot find the object \"{}\" because it does not exist.")
+        table = self.catalog.require(name, 4902, 'Cannot find the object "{}" because it does not exist.')
         if reader.take("WITH", "NOCHECK") or reader.take("WITH", "CHECK"):
             pass
         if reader.take("ADD"):
@@ -443,7 +460,9 @@ class Definer:
         column.nullable = not reader.take("NOT", "NULL")
         target = quoted(table.physical)
         if not column.nullable:
-            null = self.catalog.conn.execute(f"SELECT 1 FROM {target} WHERE {quoted(column.name)} IS NULL LIMIT 1")
+            null = self.catalog.conn.execute(
+                f"SELECT 1 FROM {target} WHERE {quoted(column.name)} IS NULL LIMIT 1"
+            )
             if null.fetchone() is not None:
                 raise TsqlError(
                     515,
@@ -468,7 +487,9 @@ class Definer:
             what: COLUMN, INDEX, or OBJECT for a table or a constraint.
         """
         parts = _Tokens(old, lex(old)).name()
-        failed = TsqlError(15248, f"Either the parameter @objname is ambiguous or the claimed @objtype ({what}) is wrong.")
+        failed = TsqlError(
+            15248, f"Either the parameter @objname is ambiguous or the claimed @objtype ({what}) is wrong."
+        )
         if what in ("COLUMN", "INDEX"):
             table = self.catalog.table(physical(*self._own(parts[:-1])))
             if table is None:
@@ -514,7 +535,9 @@ class Definer:
     def _rename_index(self, table: Table, old: str, new: str) -> None:
         index = next((i for i in table.indexes if i.name.lower() == old.lower()), None)
         if index is None:
-            raise TsqlError(15248, "Either the parameter @objname is ambiguous or the claimed @objtype (INDEX) is wrong.")
+            raise TsqlError(
+                15248, "Either the parameter @objname is ambiguous or the claimed @objtype (INDEX) is wrong."
+            )
         self.catalog.drop_index(table, index)
         index.name = new
         self.catalog.create_index(table, index, self.expression)

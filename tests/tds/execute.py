@@ -87,7 +87,9 @@ class Session(Writes):
         )
         self.catalog = Catalog(conn)
         self.translator = Translator(self.catalog, self.database, self._parameter_kind)
-        self.definer = Definer(self.catalog, self.expression, self.store.forget_identity)
+        self.definer = Definer(
+            self.catalog, self.expression, self.store.forget_identity, self.server.version[0]
+        )
         self.definer.view_columns = self._view_columns
 
     def close(self) -> None:
@@ -181,7 +183,9 @@ class Session(Writes):
                 bound = {name[1:]: stored(value) for name, (_, value) in self.parameters.items()}
             return self.conn.execute(sql, bound)
         except OverflowError:
-            raise TsqlError(8115, "Arithmetic overflow error converting expression to data type bigint.") from None
+            raise TsqlError(
+                8115, "Arithmetic overflow error converting expression to data type bigint."
+            ) from None
         except sqlite3.Error as error:
             raised = self._raised
             if isinstance(raised, TsqlError):
@@ -318,7 +322,9 @@ class Session(Writes):
     def _define(self, statement: Statement) -> Iterator[Result]:
         words = statement.words(4)
         if words[1] == "DATABASE":
-            name = name_of([token for token in statement.tokens[2:] if token.upper not in ("IF", "EXISTS")][0])
+            name = name_of(
+                [token for token in statement.tokens[2:] if token.upper not in ("IF", "EXISTS")][0]
+            )
             if words[0] == "CREATE":
                 self.server.create_database(name)
             elif words[0] == "DROP":
@@ -331,7 +337,9 @@ class Session(Writes):
     def _use(self, statement: Statement) -> Iterator[Result]:
         new, old = name_of(statement.tokens[1]), self.database
         if new.lower() not in self.server.databases:
-            raise TsqlError(911, f"Database '{new}' does not exist. Make sure that the name is entered correctly.")
+            raise TsqlError(
+                911, f"Database '{new}' does not exist. Make sure that the name is entered correctly."
+            )
         self.conn.close()
         self.open(new)
         yield DatabaseChanged(new, old)
@@ -443,7 +451,9 @@ class Session(Writes):
         if not self.transactions:
             raise TsqlError(628, "Cannot issue SAVE TRANSACTION when there is no active transaction.", 0)
         if len(name) > 32:
-            raise TsqlError(103, f"The identifier that starts with '{name[:32]}' is too long. Maximum length is 32.")
+            raise TsqlError(
+                103, f"The identifier that starts with '{name[:32]}' is too long. Maximum length is 32."
+            )
         self.conn.execute(f"SAVEPOINT {quoted(name)}")
         return iter(())
 
@@ -460,7 +470,9 @@ class Session(Writes):
             "ROWCOUNT": lambda: self.rowcount,
             "ERROR": lambda: self.last_error,
             "IDENTITY": lambda: self.identity,
-            "VERSION": lambda: f"Microsoft SQL Server {self.server.product} - {version}.0 (X64) a test server",
+            "VERSION": lambda: (
+                f"Microsoft SQL Server {self.server.product} - {version}.0 (X64) a test server"
+            ),
             "SPID": lambda: 51,
             "SERVERNAME": lambda: "test",
             "DATEFIRST": lambda: int(self.options.get("DATEFIRST", 7)),
@@ -479,7 +491,9 @@ class Session(Writes):
     def _server_property(self, name: str) -> Any:
         major, minor, build = self.server.version
         return {
-            "productversion": f"{major}.{minor:02}.{build}.0" if major >= 10 and minor else f"{major}.{minor}.{build}.0",
+            "productversion": f"{major}.{minor:02}.{build}.0"
+            if major >= 10 and minor
+            else f"{major}.{minor}.{build}.0",
             "engineedition": 3,
             "edition": "Developer Edition (64-bit)",
             "productlevel": "RTM",

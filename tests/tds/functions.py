@@ -33,7 +33,15 @@ PARTS = {
 }
 ANY = Type("datetime2", 0, 7)
 BASE = datetime.datetime(1900, 1, 1)
-SECONDS = {"day": 86400, "dayofyear": 86400, "week": 604800, "weekday": 86400, "hour": 3600, "minute": 60, "second": 1}
+SECONDS = {
+    "day": 86400,
+    "dayofyear": 86400,
+    "week": 604800,
+    "weekday": 86400,
+    "hour": 3600,
+    "minute": 60,
+    "second": 1,
+}
 
 
 def _moment(value: Any) -> Any:
@@ -102,11 +110,11 @@ def datename(part: str, value: Any) -> str | None:
 
 
 STYLES = {
-    **{style: "%Y-%m-%d %H:%M:%S" for style in (20, 120)},
-    **{style: "%Y-%m-%d %H:%M:%S.%f" for style in (21, 121, 25)},
+    **dict.fromkeys((20, 120), "%Y-%m-%d %H:%M:%S"),
+    **dict.fromkeys((21, 121, 25), "%Y-%m-%d %H:%M:%S.%f"),
     23: "%Y-%m-%d",
     112: "%Y%m%d",
-    **{style: "%H:%M:%S" for style in (8, 108)},
+    **dict.fromkeys((8, 108), "%H:%M:%S"),
     126: "%Y-%m-%dT%H:%M:%S",
 }
 
@@ -129,7 +137,12 @@ def styled(value: Any, type_name: str, style: int) -> Any:
 def add(left: Any, right: Any) -> Any:
     if left is None or right is None:
         return None
-    if isinstance(left, str) and isinstance(right, str) or isinstance(left, bytes) and isinstance(right, bytes):
+    if (
+        (isinstance(left, str)
+        and isinstance(right, str))
+        or (isinstance(left, bytes)
+        and isinstance(right, bytes))
+    ):
         return left + right
     sides = []
     for side in (left, right):
@@ -226,6 +239,8 @@ class IntegerAverage:
 PURE: dict[str, Callable[..., Any]] = {
     "tds_cast": lambda value, kind, column="": convert(value, parse_type(kind), column),
     "tds_convert": styled,
+    "tds_empty": lambda: b"",
+    "tds_float": float,
     "tds_add": add,
     "tds_xor": lambda a, b: None if a is None or b is None else a ^ b,
     "tds_like": like,
@@ -266,14 +281,18 @@ PURE: dict[str, Callable[..., Any]] = {
 }
 CHANGING: dict[str, Callable[..., Any]] = {
     "tds_getdate": lambda: convert(stored(datetime.datetime.now()), Type("datetime")),
-    "tds_getutcdate": lambda: convert(stored(datetime.datetime.now(datetime.timezone.utc).replace(tzinfo=None)), Type("datetime")),
+    "tds_getutcdate": lambda: convert(
+        stored(datetime.datetime.now(datetime.timezone.utc).replace(tzinfo=None)), Type("datetime")
+    ),
     "tds_sysdatetime": lambda: stored(datetime.datetime.now()),
     "tds_sysutcdatetime": lambda: stored(datetime.datetime.now(datetime.timezone.utc).replace(tzinfo=None)),
     "tds_newid": lambda: str(uuid.uuid4()).upper(),
 }
 
 
-def install(conn: sqlite3.Connection, own: dict[str, Callable[..., Any]], failed: Callable[[Exception], None]) -> None:
+def install(
+    conn: sqlite3.Connection, own: dict[str, Callable[..., Any]], failed: Callable[[Exception], None]
+) -> None:
     """Give a connection all functions.
 
     Args:

@@ -37,8 +37,26 @@ TYPE_NUMBERS = {
     "bigint": 127, "varbinary": 165, "varchar": 167, "binary": 173, "char": 175, "rowversion": 189,
     "timestamp": 189, "nvarchar": 231, "nchar": 239, "xml": 241, "sysname": 231,
 }  # fmt: skip
-PRECISIONS = {"tinyint": 3, "smallint": 5, "int": 10, "bigint": 19, "money": 19, "smallmoney": 10, "float": 53, "real": 24}
-BYTES = {"tinyint": 1, "smallint": 2, "int": 4, "bigint": 8, "bit": 1, "uniqueidentifier": 16, "datetime": 8, "float": 8}
+PRECISIONS = {
+    "tinyint": 3,
+    "smallint": 5,
+    "int": 10,
+    "bigint": 19,
+    "money": 19,
+    "smallmoney": 10,
+    "float": 53,
+    "real": 24,
+}
+BYTES = {
+    "tinyint": 1,
+    "smallint": 2,
+    "int": 4,
+    "bigint": 8,
+    "bit": 1,
+    "uniqueidentifier": 16,
+    "datetime": 8,
+    "float": 8,
+}
 Generator = Callable[["Session", list[Table]], Iterable[tuple[Any, ...]]]
 
 
@@ -129,7 +147,9 @@ def info_references(session: Session, tables: list[Table]) -> Iterable[tuple[Any
             if target is None:
                 continue
             wanted = [column.lower() for column in foreign.references]
-            unique = next((i.name for i in target.indexes if [c.lower() for c, _ in i.columns] == wanted), None)
+            unique = next(
+                (i.name for i in target.indexes if [c.lower() for c, _ in i.columns] == wanted), None
+            )
             yield (
                 session.database, table.schema, foreign.name, target.schema, unique, "SIMPLE",
                 foreign.on_update, foreign.on_delete,
@@ -145,8 +165,17 @@ def sys_objects(session: Session, tables: list[Table]) -> Iterable[tuple[Any, ..
         yield table.name, own, schema_number(table.schema), 0, *kind, 0
         for index in table.indexes:
             if index.kind != "INDEX":
-                code = ("PK", "PRIMARY_KEY_CONSTRAINT") if index.kind[0] == "P" else ("UQ", "UNIQUE_CONSTRAINT")
-                yield index.name, number_of(table.physical, index.name), schema_number(table.schema), own, *code, 0
+                code = (
+                    ("PK", "PRIMARY_KEY_CONSTRAINT") if index.kind[0] == "P" else ("UQ", "UNIQUE_CONSTRAINT")
+                )
+                yield (
+                    index.name,
+                    number_of(table.physical, index.name),
+                    schema_number(table.schema),
+                    own,
+                    *code,
+                    0,
+                )
         for foreign in table.foreigns:
             number = number_of(table.physical, foreign.name)
             yield foreign.name, number, schema_number(table.schema), own, "F ", "FOREIGN_KEY_CONSTRAINT", 0
@@ -156,7 +185,15 @@ def sys_objects(session: Session, tables: list[Table]) -> Iterable[tuple[Any, ..
         for column in table.columns:
             if column.default_name:
                 number = number_of(table.physical, column.default_name)
-                yield column.default_name, number, schema_number(table.schema), own, "D ", "DEFAULT_CONSTRAINT", 0
+                yield (
+                    column.default_name,
+                    number,
+                    schema_number(table.schema),
+                    own,
+                    "D ",
+                    "DEFAULT_CONSTRAINT",
+                    0,
+                )
 
 
 def schema_number(name: str) -> int:
@@ -198,7 +235,11 @@ def sys_identities(session: Session, tables: list[Table]) -> Iterable[tuple[Any,
 
 
 def sys_types(session: Session, tables: list[Table]) -> Iterable[tuple[Any, ...]]:
-    return [("timestamp" if name == "rowversion" else name, n, n) for name, n in TYPE_NUMBERS.items() if name not in ("timestamp", "sysname")]
+    return [
+        ("timestamp" if name == "rowversion" else name, n, n)
+        for name, n in TYPE_NUMBERS.items()
+        if name not in ("timestamp", "sysname")
+    ]
 
 
 def _indexes(table: Table) -> Iterable[tuple[int, Index]]:
@@ -372,7 +413,10 @@ VIEWS: dict[str, tuple[str, Generator]] = {
     ),
     "sys.default_constraints": ("name object_id parent_object_id parent_column_id definition", sys_defaults),
     "sys.check_constraints": ("name object_id parent_object_id parent_column_id definition", sys_checks),
-    "sys.databases": ("name database_id compatibility_level snapshot_isolation_state collation_name", sys_databases),
+    "sys.databases": (
+        "name database_id compatibility_level snapshot_isolation_state collation_name",
+        sys_databases,
+    ),
     "sys.sql_modules": ("object_id definition", sys_modules),
     "sys.sequences": ("name object_id schema_id", lambda session, tables: []),
     "sys.triggers": ("name object_id parent_id", lambda session, tables: []),
@@ -464,7 +508,11 @@ def index_key_property(session: Session, number: int, index_number: int, key: in
     """INDEXKEY_PROPERTY."""
     for table in session.catalog.tables():
         for position, index in _indexes(table):
-            if number_of(table.physical) == number and position == index_number and 0 < key <= len(index.columns):
+            if (
+                number_of(table.physical) == number
+                and position == index_number
+                and 0 < key <= len(index.columns)
+            ):
                 return {"isdescending": int(index.columns[key - 1][1])}.get(what.lower())
     return None
 
@@ -478,7 +526,13 @@ def object_property(session: Session, number: int, what: str) -> int | None:
                 return int(rules[what.lower()] == "CASCADE")
     for row in sys_objects(session, session.catalog.tables()):
         if row[1] == number:
-            kinds = {"istable": "U", "isusertable": "U", "isview": "V", "isprimarykey": "PK", "ismsshipped": "-"}
+            kinds = {
+                "istable": "U",
+                "isusertable": "U",
+                "isview": "V",
+                "isprimarykey": "PK",
+                "ismsshipped": "-",
+            }
             kinds |= {"isuniquecnst": "UQ", "isforeignkey": "F", "ischeckcnst": "C", "isdefaultcnst": "D"}
             return int(row[4].strip() == kinds[what.lower()]) if what.lower() in kinds else None
     return None
@@ -512,7 +566,28 @@ def procedure(session: Session, name: str, arguments: list[Any], named: dict[str
         "NUM_PREC_RADIX": number, "INTERVAL_PRECISION": small, "USERTYPE": small,
     }  # fmt: skip
     rows = [
-        [kind, code, size, None, None, None, 1, 0, 3, None, 0, None, kind, scale, scale, code, None, 10, None, 0]
+        [
+            kind,
+            code,
+            size,
+            None,
+            None,
+            None,
+            1,
+            0,
+            3,
+            None,
+            0,
+            None,
+            kind,
+            scale,
+            scale,
+            code,
+            None,
+            10,
+            None,
+            0,
+        ]
         for kind, code, size, scale in ODBC_TYPES
         if wanted in (0, code) and not (kind in NEW_TYPES and session.server.version[0] < 10)
     ]

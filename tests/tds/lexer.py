@@ -8,7 +8,19 @@ from dataclasses import dataclass, field
 
 from .messages import TsqlError
 
-__all__ = ["STARTERS", "Block", "If", "Statement", "Token", "lex", "name_of", "script", "shape", "split", "text_of"]
+__all__ = [
+    "STARTERS",
+    "Block",
+    "If",
+    "Statement",
+    "Token",
+    "lex",
+    "name_of",
+    "script",
+    "shape",
+    "split",
+    "text_of",
+]
 
 TOKEN = re.compile(
     r"""(?P<space>(?:\s+|--[^\n]*|/\*.*?\*/)+)
@@ -26,7 +38,19 @@ STARTERS = {
     *("BEGIN", "COMMIT", "ROLLBACK", "SAVE", "IF"),
 }
 #: What ends at the next statement's first word; the others end at a semicolon.
-SHORT = {"SET", "DECLARE", "PRINT", "USE", "COMMIT", "ROLLBACK", "SAVE", "BEGIN", "TRUNCATE", "DROP", "RETURN"}
+SHORT = {
+    "SET",
+    "DECLARE",
+    "PRINT",
+    "USE",
+    "COMMIT",
+    "ROLLBACK",
+    "SAVE",
+    "BEGIN",
+    "TRUNCATE",
+    "DROP",
+    "RETURN",
+}
 
 
 @dataclass(frozen=True)

@@ -43,7 +43,9 @@ class TsqlError(Exception):
         self.severity = SEVERITY.get(number, 16)
 
 
-def from_sqlite(error: sqlite3.Error, *, verb: str = "INSERT", unique_indexes: dict[str, str] | None = None) -> TsqlError:
+def from_sqlite(
+    error: sqlite3.Error, *, verb: str = "INSERT", unique_indexes: dict[str, str] | None = None
+) -> TsqlError:
     """Return the error that SQL Server would give.
 
     Args:

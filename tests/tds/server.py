@@ -23,7 +23,7 @@ from .login import Login, decode_login, negotiated, prelogin_reply, tds_version_
 from .messages import TsqlError
 from .packets import Channel, Closed
 from .requests import Call, Parameter, decode_batch, decode_calls, decode_transaction
-from .results import Count, DatabaseChanged, Failed, Result, Rows, TransactionChanged
+from .results import Count, DatabaseChanged, Failed, Result, Rows
 from .store import Store
 from .types import Type
 
@@ -164,8 +164,8 @@ class TDSServer:
         connection = _Connection(self, Channel(sock, spid))
         try:
             connection.serve()
-        except Closed:
-            pass
+        except (Closed, ValueError):
+            pass  # the client is gone, or says what nobody understands
         finally:
             with self._lock:
                 self._clients.pop(spid, None)
@@ -221,7 +221,9 @@ class _Connection:
         self.session = Session(server, database, login.user)
         size = min(max(login.packet_size or 4096, 512), 32767)
         reply = tokens.changed_database(self.session.database, "master")
-        reply += tokens.message(self.tds, 5701, f"Changed database context to '{database}'.", severity=0, state=2)
+        reply += tokens.message(
+            self.tds, 5701, f"Changed database context to '{database}'.", severity=0, state=2
+        )
         if self.tds >= (7, 1):
             reply += tokens.changed_collation()
         reply += tokens.login_ack(ack, server.version)
@@ -263,7 +265,7 @@ class _Connection:
             yield held
             held = part
         size = len(tokens.done(self.tds, "DONE", 0))
-        if held[-size:-size + 1] == b"\xfd" and held[-size + 1] & tokens.MORE:
+        if held[-size : -size + 1] == b"\xfd" and held[-size + 1] & tokens.MORE:
             yield held[: -size + 1] + bytes([held[-size + 1] & ~tokens.MORE]) + held[-size + 2 :]
         else:
             yield held + tokens.done(self.tds, "DONE", self._status())
@@ -347,7 +349,9 @@ class _Connection:
             assert self.session is not None
             named = {p.name.lower(): p.value for p in given if p.name}
             arguments = [p.value for p in given if not p.name]
-            yield from self._reply(self._safely(self.session.call(call.procedure, arguments, named)), "DONEINPROC")
+            yield from self._reply(
+                self._safely(self.session.call(call.procedure, arguments, named)), "DONEINPROC"
+            )
         yield tokens.return_status(0)
         if handle is not None:
             yield tokens.return_value(self.tds, 0, handle.name, handle.kind, handle.value)

@@ -32,7 +32,9 @@ class Store:
         self._keeper.execute("PRAGMA journal_mode = WAL")
 
     def connect(self) -> sqlite3.Connection:
-        conn = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False, timeout=BUSY_SECONDS)
+        conn = sqlite3.connect(
+            self._path, isolation_level=None, check_same_thread=False, timeout=BUSY_SECONDS
+        )
         conn.execute("PRAGMA foreign_keys = ON")
         conn.execute("PRAGMA synchronous = OFF")
         return conn

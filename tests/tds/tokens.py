@@ -71,7 +71,14 @@ def changed_transaction(kind: int, new: bytes, old: bytes) -> bytes:
 
 
 def message(
-    tds: Version, number: int, text: str, *, severity: int, state: int = 1, line: int = 1, server: str = "test"
+    tds: Version,
+    number: int,
+    text: str,
+    *,
+    severity: int,
+    state: int = 1,
+    line: int = 1,
+    server: str = "test",
 ) -> bytes:
     """An error, or information when the severity is at most 10."""
     body = struct.pack("<iBB", number, state, severity) + _long(text[:4000]) + _short(server) + _short("")
@@ -88,7 +95,9 @@ def done(tds: Version, kind: str, status: int, count: int = 0, command: int = 0)
 def columns(tds: Version, names: Sequence[str], kinds: Sequence[Type]) -> bytes:
     out = struct.pack("<BH", 0x81, len(names))
     for name, kind in zip(names, kinds, strict=True):
-        out += struct.pack("<H" if tds < (7, 2) else "<I", 80 if kind.name in ("rowversion", "timestamp") else 0)
+        out += struct.pack(
+            "<H" if tds < (7, 2) else "<I", 80 if kind.name in ("rowversion", "timestamp") else 0
+        )
         out += struct.pack("<H", 0x0009) + describe(kind, tds)
         if kind.name in ("text", "ntext", "image"):
             out += _long("t") if tds < (7, 2) else b"\x01" + _long("t")

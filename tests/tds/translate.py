@@ -5,6 +5,7 @@ It also works out the T-SQL type of each column of a result, which SQLite does n
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,7 +25,15 @@ from .values import BLOBS, MOMENTS, MONEY, RANGES, TEXTS, parse_type
 __all__ = ["Query", "Translator", "parse"]
 
 SYSTEM = {"information_schema", "sys"}
-OLD_SYSTEM = {"sysobjects", "syscolumns", "sysindexes", "sysindexkeys", "systypes", "sysusers", "sysforeignkeys"}
+OLD_SYSTEM = {
+    "sysobjects",
+    "syscolumns",
+    "sysindexes",
+    "sysindexkeys",
+    "systypes",
+    "sysusers",
+    "sysforeignkeys",
+}
 OLD_SYSTEM |= {"sysdatabases", "syscomments", "sysreferences", "sysconstraints"}
 #: SQLite's own functions; every other one is one of `functions`, with a prefix.
 NATIVE = {
@@ -42,12 +51,27 @@ RETURNS = {
     **dict.fromkeys(["GETDATE", "GETUTCDATE"], "datetime"),
     **dict.fromkeys(["SYSDATETIME", "SYSUTCDATETIME"], "datetime2(7)"),
     "NEWID": "uniqueidentifier",
+    "TDS_EMPTY": "varbinary(1)",
     "SCOPE_IDENTITY": "decimal(38,0)",
     **dict.fromkeys(["PERCENT_RANK", "CUME_DIST"], "float"),
 }
-SAME_AS_FIRST = {"MIN", "MAX", "COALESCE", "ISNULL", "NULLIF", "LAG", "LEAD", "FIRST_VALUE", "LAST_VALUE", "ABS", "ROUND"}
+SAME_AS_FIRST = {
+    "MIN",
+    "MAX",
+    "COALESCE",
+    "ISNULL",
+    "NULLIF",
+    "LAG",
+    "LEAD",
+    "FIRST_VALUE",
+    "LAST_VALUE",
+    "ABS",
+    "ROUND",
+}
 #: A literal or a parameter beside a column of these is read as one of them first.
 STRICT = {*MOMENTS, *MONEY, "decimal", "uniqueidentifier", "bit", "float", "real"}
+#: Which sqlglot cannot read; a text with such a word in it is left alone.
+EMPTY_BINARY = re.compile(r"(?<=[\s(,=])0[xX](?=[\s),;]|\Z)")
 COMPARISONS = (exp.EQ, exp.NEQ, exp.GT, exp.GTE, exp.LT, exp.LTE)
 
 
@@ -55,7 +79,9 @@ def _raw(parser: Any, stop: TokenType) -> str:
     depth = 0
     words = []
     while parser._curr and not (depth == 0 and parser._curr.token_type == stop):
-        depth += (parser._curr.token_type == TokenType.L_PAREN) - (parser._curr.token_type == TokenType.R_PAREN)
+        depth += (parser._curr.token_type == TokenType.L_PAREN) - (
+            parser._curr.token_type == TokenType.R_PAREN
+        )
         words.append(parser._curr.text)
         parser._advance()
     return " ".join(words)
@@ -64,7 +90,9 @@ def _raw(parser: Any, stop: TokenType) -> str:
 def _cast(parser: Any) -> exp.Expression:
     this = parser._parse_disjunction()
     parser._match(TokenType.ALIAS)
-    return exp.Anonymous(this="TDS_CAST", expressions=[this, exp.Literal.string(_raw(parser, TokenType.R_PAREN))])
+    return exp.Anonymous(
+        this="TDS_CAST", expressions=[this, exp.Literal.string(_raw(parser, TokenType.R_PAREN))]
+    )
 
 
 def _convert(parser: Any) -> exp.Expression:
@@ -97,7 +125,7 @@ def parse(sql: str) -> exp.Expression:
         TsqlError: sqlglot cannot read it (Msg 102; the grammar has already had its say).
     """
     try:
-        tree = sqlglot.parse_one(sql, read=Source)
+        tree = sqlglot.parse_one(EMPTY_BINARY.sub("TDS_EMPTY()", sql), read=Source)
     except (ParseError, TokenError) as error:
         raise TsqlError(102, f"The test server's translator cannot read this: {str(error)[:300]}") from error
     if isinstance(tree, exp.Command):
@@ -205,7 +233,8 @@ class Translator:
                 name = self.table_name(from_.this)
                 self.columns(select, None, {})
                 column = exp.Column(
-                    this=exp.to_identifier("rowid"), table=exp.to_identifier(from_.this.alias_or_name, quoted=True)
+                    this=exp.to_identifier("rowid"),
+                    table=exp.to_identifier(from_.this.alias_or_name, quoted=True),
                 )
                 select.set("expressions", [column])
                 return name, self.write(select)
@@ -226,7 +255,9 @@ class Translator:
         if name[:1] == "#":
             return name
         if catalog and catalog != self.database.lower():
-            raise TsqlError(50000, f"The test server cannot read another database ({table.catalog}) in a query.")
+            raise TsqlError(
+                50000, f"The test server cannot read another database ({table.catalog}) in a query."
+            )
         return physical(table.db, name)
 
     # Types
@@ -253,7 +284,9 @@ class Translator:
         if isinstance(tree, exp.Values):
             rows = [self._mended(row, _Scope({}, outer), ctes) for row in tree.expressions]
             first = rows[0].expressions if rows and isinstance(rows[0], exp.Tuple) else rows
-            return [(f"column{n}", self.infer(item, _Scope({}, outer), ctes)) for n, item in enumerate(first, 1)]
+            return [
+                (f"column{n}", self.infer(item, _Scope({}, outer), ctes)) for n, item in enumerate(first, 1)
+            ]
         if not isinstance(tree, exp.Select):
             return []
         scope = _Scope({}, outer)
@@ -277,7 +310,7 @@ class Translator:
         return result
 
     def _projection(self, item: Any, scope: _Scope, ctes: dict[str, Columns]) -> Columns:
-        if isinstance(item, exp.Star) or isinstance(item, exp.Column) and isinstance(item.this, exp.Star):
+        if isinstance(item, exp.Star) or (isinstance(item, exp.Column) and isinstance(item.this, exp.Star)):
             table = item.table.lower() if isinstance(item, exp.Column) else ""
             found = [
                 column
@@ -286,7 +319,9 @@ class Translator:
                 for column in columns
             ]
             return found or [("*", None)]
-        name = item.alias if isinstance(item, exp.Alias) else item.name if isinstance(item, exp.Column) else ""
+        name = (
+            item.alias if isinstance(item, exp.Alias) else item.name if isinstance(item, exp.Column) else ""
+        )
         return [(name, self.infer(item, scope, ctes))]
 
     def _source(self, source: Any, scope: _Scope, ctes: dict[str, Columns]) -> tuple[str, Columns]:
@@ -304,7 +339,9 @@ class Translator:
         found = self.columns(source, scope.outer, ctes)
         alias_node = source.args.get("alias")
         given = [column.name for column in alias_node.columns] if alias_node else []
-        return alias, [(name, kind) for name, (_, kind) in zip(given, found, strict=False)] if given else found
+        return alias, [
+            (name, kind) for name, (_, kind) in zip(given, found, strict=False)
+        ] if given else found
 
     def infer(self, node: Any, scope: _Scope, ctes: dict[str, Columns]) -> Type | None:
         """Return the type of an expression, or None where only its values can tell."""
@@ -321,8 +358,8 @@ class Translator:
         if isinstance(node, exp.Case):
             branches = [branch.args["true"] for branch in node.args["ifs"]]
             return self._first([*branches, node.args.get("default")], scope, ctes)
-        if isinstance(node, exp.Literal) and not node.is_string and node.this.isdigit():
-            return Type("int") if int(node.this) < 2**31 else Type("bigint") if int(node.this) < 2**63 else None
+        if isinstance(node, exp.Literal) and not node.is_string:
+            return _number(node.this)
         if isinstance(node, (exp.Add, exp.Sub, exp.Mul, exp.Div, exp.Mod)):
             return _arithmetic(self.infer(node.left, scope, ctes), self.infer(node.right, scope, ctes))
         if isinstance(node, (exp.BitwiseAnd, exp.BitwiseOr, exp.BitwiseXor)):
@@ -355,7 +392,9 @@ class Translator:
 
     def _first(self, nodes: Iterable[Any], scope: _Scope, ctes: dict[str, Columns]) -> Type | None:
         kinds = [
-            self.infer(node, scope, ctes) for node in nodes if node is not None and not isinstance(node, exp.Null)
+            self.infer(node, scope, ctes)
+            for node in nodes
+            if node is not None and not isinstance(node, exp.Null)
         ]
         if any(kind is None for kind in kinds):
             return None
@@ -398,7 +437,11 @@ class Translator:
         for other in others:
             if isinstance(other, (exp.Literal, exp.National, exp.Parameter)):
                 wider = Type("decimal", 38, 18) if kind.name == "decimal" else kind
-                wider = Type("datetime2", 0, 7) if kind.name == "datetime" and isinstance(other, exp.Parameter) else wider
+                wider = (
+                    Type("datetime2", 0, 7)
+                    if kind.name == "datetime" and isinstance(other, exp.Parameter)
+                    else wider
+                )
                 other.replace(
                     exp.Anonymous(this="TDS_CAST", expressions=[other.copy(), exp.Literal.string(str(wider))])
                 )
@@ -416,6 +459,16 @@ class Translator:
     def _rewrite(self, node: Any, ctes: set[str]) -> None:
         if isinstance(node, exp.National):
             node.replace(exp.Literal.string(node.name))
+        elif isinstance(node, exp.Literal) and not node.is_string:
+            if "e" in node.this.lower():
+                # SQLite reads the last digit of some numbers wrongly.
+                node.replace(exp.Anonymous(this="tds_float", expressions=[exp.Literal.string(node.this)]))
+            elif len(node.this.replace(".", "").lstrip("0")) > 15:
+                node.replace(
+                    exp.Literal.string(node.this) if _number(node.this).name == "decimal" else node.copy()
+                )
+        elif isinstance(node, exp.Neg) and isinstance(node.this, exp.Literal) and node.this.is_string:
+            node.replace(exp.Literal.string(f"-{node.this.this}"))
         elif isinstance(node, exp.Table):
             node.set("hints", None)
             if node.db or node.name.lower() not in ctes:
@@ -428,10 +481,16 @@ class Translator:
         elif isinstance(node, exp.Column):
             node.set("db", None)
             node.set("catalog", None)
-            if not node.table and not node.this.args.get("quoted") and node.name.upper() == "CURRENT_TIMESTAMP":
+            if (
+                not node.table
+                and not node.this.args.get("quoted")
+                and node.name.upper() == "CURRENT_TIMESTAMP"
+            ):
                 node.replace(exp.Anonymous(this="tds_getdate"))
         elif isinstance(node, exp.Parameter) and isinstance(node.this, exp.Parameter):
-            node.replace(exp.Anonymous(this="tds_global", expressions=[exp.Literal.string(node.this.name.upper())]))
+            node.replace(
+                exp.Anonymous(this="tds_global", expressions=[exp.Literal.string(node.this.name.upper())])
+            )
         elif isinstance(node, exp.Parameter):
             if not isinstance(node.parent, (exp.Parameter, exp.Table)):
                 node.set("this", exp.Var(this=node.name.lower()))
@@ -489,10 +548,22 @@ def _named_columns(node: Any) -> None:
     ).where(exp.false())
     inner = node.copy()
     inner.set("alias", None)
-    body = exp.Select(expressions=[exp.Star()]).from_(inner if isinstance(inner, exp.Subquery) else exp.Subquery(this=inner))
+    body = exp.Select(expressions=[exp.Star()]).from_(
+        inner if isinstance(inner, exp.Subquery) else exp.Subquery(this=inner)
+    )
     union = exp.Union(this=head, expression=body, distinct=False)
     plain = exp.TableAlias(this=alias.this.copy())
     node.replace(exp.Subquery(this=union, alias=plain))
+
+
+def _number(text: str) -> Type:
+    """The type of a number by the way it is written."""
+    if "e" in text.lower():
+        return Type("float")
+    if text.isdigit() and int(text) < 2**63:
+        return Type("int") if int(text) < 2**31 else Type("bigint")
+    whole, _, fraction = text.partition(".")
+    return Type("decimal", max(len(whole.lstrip("0")) + len(fraction), 1), len(fraction))
 
 
 def _arithmetic(left: Type | None, right: Type | None) -> Type | None:

@@ -111,9 +111,13 @@ def encode(kind: Type, value: Any) -> bytes:
     if name in LARGE:
         if value is None:
             return b"\0"
-        data = value.encode(LARGE[name], "replace" if name == "text" else "surrogatepass") if LARGE[name] else value
+        data = (
+            value.encode(LARGE[name], "replace" if name == "text" else "surrogatepass")
+            if LARGE[name]
+            else value
+        )
         return b"\x10" + b"\x01" * 16 + b"\x02" * 8 + struct.pack("<I", len(data)) + bytes(data)
-    if name == "xml" or (name in TEXTUAL or name == "varbinary") and kind.length < 0:
+    if name == "xml" or ((name in TEXTUAL or name == "varbinary") and kind.length < 0):
         if value is None:
             return struct.pack("<Q", PLP_NULL)
         data = bytes(value) if name == "varbinary" else _text(TEXTUAL.get(name, "utf-16-le"), value)
@@ -188,7 +192,6 @@ def _time(value: datetime.time, scale: int) -> bytes:
     return units.to_bytes(time_bytes(scale), "little")
 
 
-
 class Reader:
     """A cursor over the bytes of a request."""
 
@@ -237,7 +240,9 @@ class Reader:
         if code in (0x28, 0x29, 0x2A, 0x2B):
             scale = self.number("B") if code != 0x28 else 0
             data = self.take(self.number("B"))
-            kind = Type({0x28: "date", 0x29: "time", 0x2A: "datetime2", 0x2B: "datetimeoffset"}[code], 0, scale)
+            kind = Type(
+                {0x28: "date", 0x29: "time", 0x2A: "datetime2", 0x2B: "datetimeoffset"}[code], 0, scale
+            )
             return kind, _moment(kind, data) if data else None
         if code in STRING_CODES:
             return self._string(code)
@@ -275,7 +280,9 @@ class Reader:
         kind = Type(name, size or 1)
         if data is None:
             return kind, None
-        return kind, data.decode(TEXTUAL[name], "surrogatepass" if name[0] == "n" else "strict") if name in TEXTUAL else data
+        return kind, data.decode(
+            TEXTUAL[name], "surrogatepass" if name[0] == "n" else "strict"
+        ) if name in TEXTUAL else data
 
     def _chunks(self) -> bytes | None:
         total = self.number("Q")

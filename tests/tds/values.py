@@ -50,7 +50,9 @@ def parse_type(text: str) -> Type:
     Raises:
         TsqlError: there is no such type (Msg 2715).
     """
-    match = re.fullmatch(r"\s*\[?([a-z0-9_ ]+?)\]?\s*(?:\(\s*(max|\d+)\s*(?:,\s*(\d+)\s*)?\))?\s*", text.lower())
+    match = re.fullmatch(
+        r"\s*\[?([a-z0-9_ ]+?)\]?\s*(?:\(\s*(max|\d+)\s*(?:,\s*(\d+)\s*)?\))?\s*", text.lower()
+    )
     if match is None:
         raise TsqlError(2715, f"Column, parameter, or variable: Cannot find data type {text.strip()}.")
     name = SYNONYMS.get(match[1], match[1])
@@ -133,7 +135,7 @@ def convert(value: Any, kind: Type, column: str = "") -> Any:
         return int(value != 0)
     if name in ("float", "real"):
         number = float(_number(value, kind))
-        if math.isinf(number) or name == "real" and abs(number) > 3.4028235e38:
+        if math.isinf(number) or (name == "real" and abs(number) > 3.4028235e38):
             raise TsqlError(8115, f"Arithmetic overflow error converting expression to data type {name}.")
         return struct.unpack("<f", struct.pack("<f", number))[0] if name == "real" else number
     if name == "decimal" or name in MONEY:
@@ -156,7 +158,8 @@ def _number(value: Any, kind: Type) -> Decimal | float | int:
         except (decimal.InvalidOperation, ValueError):
             number = 245 if kind.name in RANGES or kind.name == "bit" else 8114
             raise TsqlError(
-                number, f"Conversion failed when converting the nvarchar value '{value}' to data type {kind.name}."
+                number,
+                f"Conversion failed when converting the nvarchar value '{value}' to data type {kind.name}.",
             ) from None
     raise TsqlError(529, f"Explicit conversion from data type varbinary to {kind.name} is not allowed.")
 
@@ -189,7 +192,7 @@ def _exact(value: Any, kind: Type) -> Any:
     except decimal.InvalidOperation:
         rounded = Decimal("Infinity")
     limit = MONEY[kind.name].scaleb(-4) if kind.name in MONEY else Decimal(10) ** (kind.length - scale)
-    if not -limit <= rounded < limit or kind.name == "decimal" and rounded == -limit:
+    if not -limit <= rounded < limit or (kind.name == "decimal" and rounded == -limit):
         raise TsqlError(8115, f"Arithmetic overflow error converting numeric to data type {kind.name}.", 8)
     return _decimal(rounded.normalize(EXACT))
 
@@ -208,7 +211,8 @@ def _characters(value: Any, kind: Type, column: str) -> str:
         if text[kind.length :].strip(" ") == "" or not column:
             return text[: kind.length]
         raise TsqlError(
-            2628, f"String or binary data would be truncated in column '{column}'. Truncated value: '{text[:20]}'."
+            2628,
+            f"String or binary data would be truncated in column '{column}'. Truncated value: '{text[:20]}'.",
         )
     return text.ljust(kind.length) if kind.name in ("nchar", "char") else text
 
@@ -234,7 +238,9 @@ def _guid(value: Any) -> str:
         return str(uuid.UUID(bytes_le=value)).upper()
     form = r"\{?[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}\}?"
     if not isinstance(value, str) or re.fullmatch(form, value.strip()) is None:
-        raise TsqlError(8169, "Conversion failed when converting from a character string to uniqueidentifier.")
+        raise TsqlError(
+            8169, "Conversion failed when converting from a character string to uniqueidentifier."
+        )
     return value.strip(" {}").upper()
 
 
@@ -276,17 +282,22 @@ def _moment(value: Any, kind: Type) -> str:
 
 
 def _old(moment: datetime.datetime, fraction: int, name: str) -> str:
-    first, last = ((1753, 9999) if name == "datetime" else (1900, 2079))
+    first, last = (1753, 9999) if name == "datetime" else (1900, 2079)
     if not first <= moment.year <= last:
         raise TsqlError(
-            242, f"The conversion of a nvarchar data type to a {name} data type resulted in an out-of-range value."
+            242,
+            f"The conversion of a nvarchar data type to a {name} data type resulted in an out-of-range value.",
         )
     if name == "smalldatetime":
         moment += datetime.timedelta(seconds=30)
         return moment.replace(second=0, microsecond=0).isoformat(" ")
     ticks = round(fraction * 300 / 10_000_000)
     moment += datetime.timedelta(milliseconds=round(ticks * 10 / 3))
-    return moment.isoformat(" ", "milliseconds").rstrip("0").rstrip(".") if moment.microsecond else moment.isoformat(" ")
+    return (
+        moment.isoformat(" ", "milliseconds").rstrip("0").rstrip(".")
+        if moment.microsecond
+        else moment.isoformat(" ")
+    )
 
 
 def present(value: Any, kind: Type) -> Any:

@@ -67,7 +67,9 @@ class Writes(Base):
             end = close + 1
         output: Output | None = None
         if tokens[end].upper == "OUTPUT":
-            stop = next(i for i in range(end, len(tokens)) if tokens[i].upper in BODY and not _depth(tokens[end:i]))
+            stop = next(
+                i for i in range(end, len(tokens)) if tokens[i].upper in BODY and not _depth(tokens[end:i])
+            )
             output = self._output(source, tokens[end + 1 : stop], table)
             end = stop
         if tokens[end].upper == "DEFAULT":
@@ -93,7 +95,11 @@ class Writes(Base):
         own = [column for column in table.columns if column.computed is None]
         identity = table.identity
         if names is None:
-            own_only = [c for c in own if c.kind.name != "rowversion" and not (c.identity and self.identity_insert != table.physical)]
+            own_only = [
+                c
+                for c in own
+                if c.kind.name != "rowversion" and not (c.identity and self.identity_insert != table.physical)
+            ]
             names = [column.name for column in own_only]
         columns = [table.column(name) for name in names]
         explicit = any(column is identity for column in columns)
@@ -104,13 +110,13 @@ class Writes(Base):
                 "IDENTITY_INSERT is set to OFF.",
             )
         if identity is not None and not explicit and self.identity_insert == table.physical:
-            raise TsqlError(545, f"Explicit value must be specified for identity column in table '{table.name}'.")
+            raise TsqlError(
+                545, f"Explicit value must be specified for identity column in table '{table.name}'."
+            )
         if any(column.kind.name == "rowversion" for column in columns):
             raise TsqlError(273, "Cannot insert an explicit value into a timestamp column.")
         if given and len(given[0]) != len(columns):
-            raise TsqlError(
-                213, "Column name or number of supplied values does not match table definition."
-            )
+            raise TsqlError(213, "Column name or number of supplied values does not match table definition.")
         missing = [column for column in own if column not in columns]
         kinds = [(column.kind, column.name) for column in columns]
         every = [*columns, *missing]
@@ -140,7 +146,9 @@ class Writes(Base):
             return self.next_rowversion()
         if column.default is None:
             return None
-        return convert(self.fetch(f"SELECT {self.expression(column.default)}")[0][0], column.kind, column.name)
+        return convert(
+            self.fetch(f"SELECT {self.expression(column.default)}")[0][0], column.kind, column.name
+        )
 
     # OUTPUT
 
@@ -160,7 +168,7 @@ class Writes(Base):
                 items += [(column.name, column.name) for column in table.columns]
                 continue
             alias = name_of(part[-1])
-            if len(part) > 1 and part[-2].upper == "AS" or len(part) >= 3 and part[1].text == ".":
+            if (len(part) > 1 and part[-2].upper == "AS") or (len(part) >= 3 and part[1].text == "."):
                 items.append((alias, name_of(part[2]) if part[1].text == "." else text_of(source, part[:-2])))
             else:
                 raise TsqlError(50000, "The test server knows OUTPUT of columns only.")
@@ -170,7 +178,10 @@ class Writes(Base):
         if output is None:
             return None
         items, into, names = output
-        positions = [[c.name.lower() for c in table.columns].index(table.column(name).name.lower()) for _, name in items]
+        positions = [
+            [c.name.lower() for c in table.columns].index(table.column(name).name.lower())
+            for _, name in items
+        ]
         kinds = [table.columns[position].kind for position in positions]
         if into is not None:
             raw = [[row[position] for position in positions] for row in rows]
@@ -206,8 +217,16 @@ class Writes(Base):
             sets.append(f"{quoted(column.name)} = tds_cast({translated}, '{literal}', '{name}')")
         sets += [f"{quoted(c.name)} = tds_rowversion()" for c in table.columns if c.type == "rowversion"]
         rows, count = self._changed(
-            "UPDATE", f"UPDATE {quoted(table.physical)} AS {quoted(alias)} SET {', '.join(sets)}",
-            statement, table, alias, source, clauses, top, head, output is not None,
+            "UPDATE",
+            f"UPDATE {quoted(table.physical)} AS {quoted(alias)} SET {', '.join(sets)}",
+            statement,
+            table,
+            alias,
+            source,
+            clauses,
+            top,
+            head,
+            output is not None,
         )
         return self._returned(output, table, rows), count
 
@@ -224,14 +243,31 @@ class Writes(Base):
         table, alias, source = self._aliased(statement, clauses[""], clauses, head)
         output = self._output(statement.source, clauses["OUTPUT"][1:], table) if "OUTPUT" in clauses else None
         rows, count = self._changed(
-            "DELETE", f"DELETE FROM {quoted(table.physical)} AS {quoted(alias)}",
-            statement, table, alias, source, clauses, top, head, output is not None,
+            "DELETE",
+            f"DELETE FROM {quoted(table.physical)} AS {quoted(alias)}",
+            statement,
+            table,
+            alias,
+            source,
+            clauses,
+            top,
+            head,
+            output is not None,
         )
         return self._returned(output, table, rows), count
 
     def _changed(
-        self, verb: str, sql: str, statement: Statement, table: Table, alias: str, source: Any,
-        clauses: dict[str, list[Token]], top: str | None, head: str, returning: bool,
+        self,
+        verb: str,
+        sql: str,
+        statement: Statement,
+        table: Table,
+        alias: str,
+        source: Any,
+        clauses: dict[str, list[Token]],
+        top: str | None,
+        head: str,
+        returning: bool,
     ) -> tuple[list[Any], int]:
         """Run an UPDATE or DELETE whose rows TOP, a FROM clause or a CTE may choose."""
         where = text_of(statement.source, clauses["WHERE"][1:]) if "WHERE" in clauses else ""
@@ -242,7 +278,9 @@ class Writes(Base):
             if where:
                 sql += f" AND ({self.translator.condition(where, scope)})"
         elif from_sql and verb == "UPDATE":
-            sql += f" FROM {from_sql}" + (f" WHERE {self.translator.condition(where, scope)}" if where else "")
+            sql += f" FROM {from_sql}" + (
+                f" WHERE {self.translator.condition(where, scope)}" if where else ""
+            )
         elif from_sql or top is not None:
             inner = f"SELECT {quoted(alias)}.rowid FROM {quoted(table.physical)} AS {quoted(alias)}"
             inner += f", {from_sql}" if from_sql else ""
@@ -309,7 +347,9 @@ class Writes(Base):
         scope = self.translator.sources(f"SELECT * FROM {', '.join(others)}")
         return table, alias, (sql, scope, None)
 
-    def _through(self, head: str, alias: str) -> tuple[Table, str, tuple[str, dict[str, Any], str | None]] | None:
+    def _through(
+        self, head: str, alias: str
+    ) -> tuple[Table, str, tuple[str, dict[str, Any], str | None]] | None:
         """A write through a CTE: which of the table's rows it means."""
         found = self.translator.rowids(head, alias)
         if found is None:
@@ -345,7 +385,9 @@ class Writes(Base):
         }
         on = self.translator.condition(condition, scope)
         both = f"{quoted(table.physical)} AS {quoted(alias)}, temp.tds_source AS {quoted(given)}"
-        matched_rows = self.fetch(f"SELECT {quoted(given)}.rowid, {quoted(alias)}.rowid FROM {both} WHERE {on}")
+        matched_rows = self.fetch(
+            f"SELECT {quoted(given)}.rowid, {quoted(alias)}.rowid FROM {both} WHERE {on}"
+        )
         if len({row[1] for row in matched_rows}) < len(matched_rows):
             raise TsqlError(
                 8672, "The MERGE statement attempted to UPDATE or DELETE the same row more than once."
@@ -364,7 +406,9 @@ class Writes(Base):
                     translated = self.translator.expression(sql, scope)
                     kind, name = str(column.kind), column.name.replace("'", "''")
                     sets.append(f"{quoted(column.name)} = tds_cast({translated}, '{kind}', '{name}')")
-                sets += [f"{quoted(c.name)} = tds_rowversion()" for c in table.columns if c.type == "rowversion"]
+                sets += [
+                    f"{quoted(c.name)} = tds_rowversion()" for c in table.columns if c.type == "rowversion"
+                ]
                 rows += self.fetch(
                     f"UPDATE {quoted(table.physical)} AS {quoted(alias)} SET {', '.join(sets)} "
                     f"FROM temp.tds_source AS {quoted(given)} WHERE {on}{also} RETURNING *"
@@ -372,17 +416,27 @@ class Writes(Base):
             elif is_match:
                 raise TsqlError(50000, "The test server knows no WHEN MATCHED THEN DELETE.")
             else:
-                rows += self._merged(source, action, table, given, scope, [n for n in every if n not in matched], also)
+                rows += self._merged(
+                    source, action, table, given, scope, [n for n in every if n not in matched], also
+                )
         self.conn.execute("DROP TABLE temp.tds_source")
         return self._returned(output, table, rows), len(rows)
 
     def _merged(
-        self, source: str, action: list[Token], table: Table, given: str, scope: Any, rowids: list[int], also: str
+        self,
+        source: str,
+        action: list[Token],
+        table: Table,
+        given: str,
+        scope: Any,
+        rowids: list[int],
+        also: str,
     ) -> list[Any]:
         values = next(i for i, t in enumerate(action) if t.upper == "VALUES")
         names = [name_of(part[0]) for part in split(action[2 : values - 1])]
         items = [
-            self.translator.expression(text_of(source, part), scope) for part in split(action[values + 2 : -1])
+            self.translator.expression(text_of(source, part), scope)
+            for part in split(action[values + 2 : -1])
         ]
         found = []
         for rowid in rowids:
@@ -477,7 +531,11 @@ def _target(tokens: list[Token]) -> tuple[list[Token], str | None]:
 
 def _whens(tokens: list[Token]) -> Iterator[tuple[bool, list[Token], list[Token]]]:
     """The WHEN clauses of a MERGE: whether for a match, the further condition, the action."""
-    starts = [i for i, t in enumerate(tokens) if t.upper == "WHEN" and not _depth(tokens[:i]) and tokens[i + 1].upper in ("MATCHED", "NOT")]
+    starts = [
+        i
+        for i, t in enumerate(tokens)
+        if t.upper == "WHEN" and not _depth(tokens[:i]) and tokens[i + 1].upper in ("MATCHED", "NOT")
+    ]
     for start, end in zip(starts, [*starts[1:], len(tokens)], strict=True):
         part = tokens[start:end]
         then = next(i for i, t in enumerate(part) if t.upper == "THEN" and not _depth(part[:i]))

@@ -15,7 +15,6 @@ import peewee
 
 from ...errors import ReadOnlyDatabase
 from . import placeholders
-from .errors import exception_of
 
 if TYPE_CHECKING:
     from .adapters.base import Adapter
@@ -25,13 +24,38 @@ __all__ = ["BufferedConnection", "BufferedCursor"]
 
 #: What makes a statement more than reading; ``SELECT ... INTO`` makes a table.
 WRITING = {
-    *("INSERT", "UPDATE", "DELETE", "MERGE", "CREATE", "ALTER", "DROP", "TRUNCATE", "INTO", "EXEC", "EXECUTE"),
+    *(
+        "INSERT",
+        "UPDATE",
+        "DELETE",
+        "MERGE",
+        "CREATE",
+        "ALTER",
+        "DROP",
+        "TRUNCATE",
+        "INTO",
+        "EXEC",
+        "EXECUTE",
+    ),
     *("GRANT", "REVOKE", "DENY", "BULK", "WRITETEXT", "UPDATETEXT", "BACKUP", "RESTORE", "DBCC", "KILL"),
     *("SHUTDOWN", "RECONFIGURE", "OPENROWSET", "OPENQUERY"),
 }
 #: What reading may begin with; anything else could be the name of a procedure.
 READING = {
-    *("SELECT", "WITH", "SET", "DECLARE", "IF", "BEGIN", "COMMIT", "ROLLBACK", "SAVE", "PRINT", "WAITFOR", "USE"),
+    *(
+        "SELECT",
+        "WITH",
+        "SET",
+        "DECLARE",
+        "IF",
+        "BEGIN",
+        "COMMIT",
+        "ROLLBACK",
+        "SAVE",
+        "PRINT",
+        "WAITFOR",
+        "USE",
+    ),
     "",
 }
 

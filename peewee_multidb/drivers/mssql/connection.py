@@ -24,11 +24,14 @@ __all__ = ["Connection"]
 #: What the modules set differently, or leave to the server's and the login's defaults.
 SESSION = (
     "SET QUOTED_IDENTIFIER ON; SET ANSI_NULLS ON; SET ANSI_WARNINGS ON; SET ANSI_PADDING ON; "
-    "SET ANSI_NULL_DFLT_ON ON; SET ARITHABORT ON; SET CONCAT_NULL_YIELDS_NULL ON; SET NUMERIC_ROUNDABORT OFF; "
-    "SET CURSOR_CLOSE_ON_COMMIT OFF; SET IMPLICIT_TRANSACTIONS OFF; SET XACT_ABORT OFF; "
-    "SET DATEFORMAT ymd; SET DATEFIRST 7; SET TEXTSIZE 2147483647"
+    "SET ANSI_NULL_DFLT_ON ON; SET ARITHABORT ON; SET CONCAT_NULL_YIELDS_NULL ON; "
+    "SET NUMERIC_ROUNDABORT OFF; SET CURSOR_CLOSE_ON_COMMIT OFF; SET IMPLICIT_TRANSACTIONS OFF; "
+    "SET XACT_ABORT OFF; SET DATEFORMAT ymd; SET DATEFIRST 7; SET TEXTSIZE 2147483647"
 )
-PRODUCT = "SELECT CAST(SERVERPROPERTY('ProductVersion') AS VARCHAR(32)), CAST(SERVERPROPERTY('EngineEdition') AS INT)"
+PRODUCT = (
+    "SELECT CAST(SERVERPROPERTY('ProductVersion') AS VARCHAR(32)), "
+    "CAST(SERVERPROPERTY('EngineEdition') AS INT)"
+)
 LEVEL = "SELECT compatibility_level FROM sys.databases WHERE name = DB_NAME()"
 LEVEL_2000 = "SELECT cmptlevel FROM master.dbo.sysdatabases WHERE name = DB_NAME()"
 #: SQL Database and managed instances always run the newest engine, whatever product version they tell.
@@ -48,16 +51,23 @@ class Connection(Base):
     #: What error messages call the database.
     session_name = ""
     server_version: Any
+    if TYPE_CHECKING:
+        _state: Any
 
     def __init__(
-        self, database: Any, *args: Any, adapter: str | Adapter = "pymssql", read_only: bool = False, **kwargs: Any
+        self,
+        database: Any,
+        *args: Any,
+        adapter: str | Adapter = "pymssql",
+        read_only: bool = False,
+        **kwargs: Any,
     ) -> None:
         if isinstance(adapter, str) and adapter not in ADAPTERS:
             raise ConfigurationError(f"unknown adapter {adapter!r}; {nearest(adapter, ADAPTERS)}")
         self._adapter = adapter if isinstance(adapter, Adapter) else None
         self._adapter_name = adapter if isinstance(adapter, str) else ""
         self.read_only = read_only
-        super().__init__(database, *args, **kwargs)  # type: ignore[no-untyped-call]
+        super().__init__(database, *args, **kwargs)
 
     @property
     def adapter(self) -> Adapter:
@@ -79,7 +89,7 @@ class Connection(Base):
             ConfigurationError: the module cannot serve such a server.
         """
         try:
-            return bool(super().connect(reuse_if_open))  # type: ignore[no-untyped-call]
+            return bool(super().connect(reuse_if_open))
         except peewee.PeeweeException as error:
             # Peewee wraps what has one of its names already.
             inner = _unwrapped(error)
@@ -188,7 +198,7 @@ class Connection(Base):
 
     def _execute_cursor(self, sql: str, params: Any, **cursor_options: Any) -> BufferedCursor:
         self._log_query(sql, params)  # type: ignore[attr-defined]
-        start = time.perf_counter() if self.query_hooks else None  # type: ignore[attr-defined]
+        start = time.perf_counter() if self.query_hooks else None
         failure: Exception | None = None
         try:
             cursor: BufferedCursor = self.cursor(**cursor_options)  # type: ignore[no-untyped-call]
@@ -205,7 +215,7 @@ class Connection(Base):
     def _after_failure(self) -> None:
         # A transaction's connection stays until its block is left, so that nothing slips out of the block.
         conn = self._state.conn
-        if conn is not None and conn.dead and not self.in_transaction():  # type: ignore[no-untyped-call]
+        if conn is not None and conn.dead and not self.in_transaction():
             self._discard()
 
     # Transactions
@@ -261,7 +271,7 @@ class Savepoint(peewee._savepoint):
     """A savepoint: its name has 32 characters at most, it is never released, and it may be gone already."""
 
     def __init__(self, db: Any, sid: str | None = None) -> None:
-        super().__init__(db, sid)  # type: ignore[no-untyped-call]
+        super().__init__(db, sid)
         self.sid = self.sid[:LONGEST_SAVEPOINT]
         self.quoted_sid = "[" + self.sid.replace("]", "]]") + "]"
 

@@ -27,4 +27,4 @@ class MSSQLDatabase(SessionStatements, Connection, Introspection, Definition, Di
         read_only: whether statements that write are refused before they are sent.
     """
 
-    traits = base.Traits("mssql", max_params=2050, ddl_in_transaction=True)
+    traits = base.Traits("mssql", max_params=2050, max_rows=1000, ddl_in_transaction=True)

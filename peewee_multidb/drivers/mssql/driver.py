@@ -19,7 +19,7 @@ __all__ = ["MSSQLDriver", "PooledMSSQLDatabase"]
 
 
 class PooledMSSQLDatabase(PooledDatabase, MSSQLDatabase):  # type: ignore[misc]
-    """`MSSQLDatabase` with a pool of `playhouse.pool`; a connection is asked for an answer before it is reused."""
+    """`MSSQLDatabase` with a pool of `playhouse.pool`; before it is reused, a connection has to answer."""
 
     def _is_closed(self, conn: BufferedConnection) -> bool:
         if conn.is_alive():
@@ -39,7 +39,7 @@ class PooledMSSQLDatabase(PooledDatabase, MSSQLDatabase):  # type: ignore[misc]
         return True
 
     def _drop(self, conn: BufferedConnection) -> None:
-        self._close(conn, close_conn=True)
+        self._close(conn, close_conn=True)  # type: ignore[call-arg]
 
 
 @base.register("mssql", *(f"mssql+{name}" for name in ADAPTERS))

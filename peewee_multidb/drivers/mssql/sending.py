@@ -22,7 +22,7 @@ def sent(value: Any, converter: Any) -> Any:
         value: what came out of the converter.
         converter: the field's ``db_value``, most of the time.
     """
-    if isinstance(value, str) and len(value) == HEX_DIGITS:
-        if isinstance(getattr(converter, "__self__", None), peewee.UUIDField):
-            return uuid.UUID(value)
-    return value
+    if not isinstance(value, str) or len(value) != HEX_DIGITS:
+        return value
+    field = getattr(converter, "__self__", None)
+    return uuid.UUID(value) if isinstance(field, peewee.UUIDField) else value

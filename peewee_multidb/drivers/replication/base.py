@@ -31,6 +31,10 @@ class Position(Protocol):
         """Whether a server that is here has everything that a server at the other position has."""
         ...
 
+    def joined(self, other: Any) -> Any:
+        """Return the first position that covers both."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class ServerState:
@@ -68,6 +72,13 @@ class Replication(ABC):
 
         None when the server keeps no positions, because its log is off for instance.
         """
+
+    def told(self, database: Any) -> Position | None:
+        """Return a position that covers what this thread's or task's connection has just committed.
+
+        Without a question to the server: None where its driver was not told along with the answer.
+        """
+        return None
 
     @abstractmethod
     def replayed(self, database: Any) -> Position:

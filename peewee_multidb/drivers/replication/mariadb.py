@@ -44,6 +44,14 @@ class GtidList:
         last = self.last
         return all(domain in last and last[domain][0] >= seq for domain, (seq, _) in other.last.items())
 
+    def joined(self, other: GtidList) -> GtidList:
+        if self.covers(other):
+            return self
+        last = dict(self.last)
+        for domain, here in other.last.items():
+            last[domain] = max(last.get(domain, here), here)
+        return GtidList(",".join(f"{domain}-{server}-{seq}" for domain, (seq, server) in last.items()))
+
     def __str__(self) -> str:
         return self.text
 
@@ -68,6 +76,12 @@ class MariaDBReplication(Replication):
 
     def written(self, database: Any) -> Position | None:
         return _list(_text(one_row(database, WRITTEN)[0]))
+
+    def told(self, database: Any) -> Position | None:
+        # The driver of peewee_multidb.drivers.mysql.tracking keeps it on the connection.
+        conn = database._state.conn
+        committed = getattr(getattr(conn, "conn", conn), "committed", None)
+        return GtidList(",".join(committed.values())) if committed else None
 
     def replayed(self, database: Any) -> Position:
         return GtidList(_text(one_row(database, REPLAYED)[0]))

@@ -55,6 +55,9 @@ class GtidSet:
             for start, end in wanted
         )
 
+    def joined(self, other: GtidSet) -> GtidSet:
+        return self if self.covers(other) else GtidSet(f"{self.text},{other.text}")
+
     def __str__(self) -> str:
         return self.text
 
@@ -96,6 +99,9 @@ class MySQLReplication(Replication):
         if _is_mariadb(database):
             return MARIADB.written(database)
         return _set(one_row(database, EXECUTED)[0])
+
+    def told(self, database: Any) -> Position | None:
+        return MARIADB.told(database) if database.mariadb else None
 
     def replayed(self, database: Any) -> Position:
         if _is_mariadb(database):

@@ -49,6 +49,9 @@ class LSN(int):
     def covers(self, other: int) -> bool:
         return self >= other
 
+    def joined(self, other: LSN) -> LSN:
+        return max(self, other)
+
     def __str__(self) -> str:
         return f"{self >> 32:X}/{self & 0xFFFFFFFF:X}"
 

@@ -15,7 +15,7 @@ from .mariadb import MariaDBServer
 from .postgres import PostgresServer
 from .proxy import NetworkProxy
 from .replicated import ReplicatedServer
-from .sqlite import SQLiteCluster
+from .sqlite import SQLiteCluster, SQLiteReplica
 
 __all__ = [
     "Cluster",
@@ -26,6 +26,7 @@ __all__ = [
     "PostgresServer",
     "ReplicatedServer",
     "SQLiteCluster",
+    "SQLiteReplica",
     "Server",
     "StartFailed",
     "Unavailable",

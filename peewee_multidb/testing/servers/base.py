@@ -15,6 +15,7 @@ import signal
 import subprocess
 import time
 import weakref
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -49,7 +50,7 @@ def _close_all() -> None:
 atexit.register(_close_all)
 
 
-class Server:
+class Server(ABC):
     """One database server: `start()` makes it and undoes `stop()` and `kill()`; nothing undoes `close()`.
 
     Args:
@@ -74,17 +75,17 @@ class Server:
 
     # -- what an engine provides
 
+    @abstractmethod
     def _create(self) -> None:
         """Fill the new folder with an empty cluster."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _command(self) -> Sequence[str | Path]:
         """The command line that serves the folder in the foreground."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _answers(self) -> bool:
         """Whether a query gets an answer."""
-        raise NotImplementedError
 
     # -- addresses
 
@@ -187,7 +188,15 @@ class Server:
         self.close()
 
     def run(self, command: Sequence[str | Path], **env: str) -> None:
-        """Run a program of the engine as the servers' user, in the folder, to its end."""
+        """Run a program of the engine as the servers' user, in the folder, to its end.
+
+        Args:
+            command: the program and its arguments.
+            env: variables of its environment, over those of this process.
+
+        Raises:
+            Unavailable: it cannot be run, or fails.
+        """
         try:
             result = subprocess.run(
                 [str(part) for part in command],
@@ -208,6 +217,11 @@ class Server:
 
     def wait_until(self, condition: Callable[[], bool], what: str, timeout: float = START_TIMEOUT) -> None:
         """Poll `condition` until it holds.
+
+        Args:
+            condition: asked about fifty times a second.
+            what: the name of what is waited for, for the message.
+            timeout: in seconds.
 
         Raises:
             StartFailed: the server ended, or `timeout` seconds went by; with the tail of its log.

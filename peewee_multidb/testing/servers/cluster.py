@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 AnyServer = TypeVar("AnyServer", bound=ReplicatedServer)
 
 
-class Cluster(Generic[AnyServer]):
+class Cluster(ABC, Generic[AnyServer]):
     """A primary and its replicas, from `start()` to `close()` or for a ``with`` block.
 
     Args:
@@ -39,8 +40,9 @@ class Cluster(Generic[AnyServer]):
         self.replicas: list[AnyServer] = []
         self.servers: list[AnyServer] = [self.primary]
 
+    @abstractmethod
     def _server(self, durable: bool, settings: dict[str, str] | None) -> AnyServer:
-        raise NotImplementedError
+        """A server of the engine, not yet started."""
 
     def start(self) -> Self:
         """Start the primary, then all its replicas at once, and return when they have caught up.

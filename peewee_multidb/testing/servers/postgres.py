@@ -117,7 +117,7 @@ class PostgresServer(ReplicatedServer):
     # -- administration
 
     @contextlib.contextmanager
-    def admin(self, database: str = "postgres") -> Iterator[psycopg.Connection[tuple[Any, ...]]]:
+    def admin(self, database: str | None = None) -> Iterator[psycopg.Connection[tuple[Any, ...]]]:
         """An autocommit connection of the superuser to `database`, closed at the end of the block."""
         import psycopg
 
@@ -127,13 +127,13 @@ class PostgresServer(ReplicatedServer):
             port=self.port,
             user=self.user,
             password=self.password,
-            dbname=database,
+            dbname=database or "postgres",
             autocommit=True,
             options="-c default_transaction_read_only=off",
         ) as connection:
             yield connection
 
-    def execute(self, sql: str, *parameters: object, database: str = "postgres") -> list[tuple[Any, ...]]:
+    def execute(self, sql: str, *parameters: object, database: str | None = None) -> list[tuple[Any, ...]]:
         with self.admin(database) as connection:
             cursor = connection.execute(sql, parameters or None)
             return cursor.fetchall() if cursor.description else []

@@ -7,6 +7,7 @@ promoted replica takes writes because it has left recovery.
 from __future__ import annotations
 
 import contextlib
+from abc import abstractmethod
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +31,8 @@ class ReplicatedServer(Server):
 
     # -- statements and databases
 
-    def execute(self, sql: str, *parameters: object, database: str = ...) -> list[tuple[Any, ...]]:
+    @abstractmethod
+    def execute(self, sql: str, *parameters: object, database: str | None = None) -> list[tuple[Any, ...]]:
         """Run one statement as the administrator, who may write to a read-only server where the engine can.
 
         Args:
@@ -40,47 +42,46 @@ class ReplicatedServer(Server):
         Returns:
             The rows; none for a statement without a result.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def create_database(self, name: str) -> None:
         """Make an empty database called `name`."""
-        raise NotImplementedError
 
+    @abstractmethod
     def drop_database(self, name: str) -> None:
         """Drop the database `name`, whoever is connected to it and whatever they have prepared there."""
-        raise NotImplementedError
 
+    @abstractmethod
     def end_sessions(self, database: str) -> None:
         """Close every connection to `database`, as an administrator or a restart would."""
-        raise NotImplementedError
 
     # -- positions
 
+    @abstractmethod
     def position(self) -> str:
         """How far this server's log has come: written on a primary, replayed on a replica."""
-        raise NotImplementedError
 
+    @abstractmethod
     def wait_for(self, position: str, timeout: float = WAIT) -> None:
         """Return when this replica has replayed `position`.
 
         Raises:
             TimeoutError: it has not within `timeout` seconds.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def received(self) -> int:
         """How much of its primary's log this replica has, replayed or not; to be compared with others."""
-        raise NotImplementedError
 
     # -- lag
 
+    @abstractmethod
     def pause(self) -> None:
         """Replay nothing more. What the primary sends is received and kept; a restart ends the pause."""
-        raise NotImplementedError
 
+    @abstractmethod
     def resume(self) -> None:
         """Go on replaying; on a server that has been promoted there is nothing to do."""
-        raise NotImplementedError
 
     @contextlib.contextmanager
     def paused(self) -> Iterator[Self]:
@@ -93,20 +94,21 @@ class ReplicatedServer(Server):
             if self.running:
                 self.resume()
 
+    @abstractmethod
     def delay(self, seconds: float) -> None:
         """Replay each commit `seconds` after it was made on the primary; 0 is as soon as possible."""
-        raise NotImplementedError
 
+    @abstractmethod
     def disconnect(self) -> None:
         """Receive nothing more from the primary; what was received is replayed. Clients notice nothing."""
-        raise NotImplementedError
 
+    @abstractmethod
     def reconnect(self) -> None:
         """Receive again, and first of all what was missed."""
-        raise NotImplementedError
 
     # -- roles
 
+    @abstractmethod
     def replica(self, settings: dict[str, str] | None = None) -> Self:
         """Start a replica of this server; it has the same databases, users and passwords.
 
@@ -115,19 +117,19 @@ class ReplicatedServer(Server):
         Args:
             settings: options of the new server, over those of this one.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def promote(self) -> None:
         """Make a replica a primary of its own, and return when it takes writes.
 
         What it has received is replayed first, a pause notwithstanding.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def demote(self) -> None:
         """Make a primary what a replica is: read-only, to itself and to those who ask. It follows nobody."""
-        raise NotImplementedError
 
+    @abstractmethod
     def follow(self, primary: Self, anew: bool = False) -> None:
         """Make this server a replica of `primary`.
 
@@ -137,8 +139,7 @@ class ReplicatedServer(Server):
                 way for one that has something that `primary` has not. Otherwise its data are kept, and
                 the connections to a replica too.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def set_read_only(self, on: bool = True) -> None:
         """Refuse every write to a primary that otherwise stays one, or with `on` False take writes again."""
-        raise NotImplementedError

@@ -23,7 +23,11 @@ BETWEEN_TRIES = 0.01
 
 
 class SQLiteReplica:
-    """The copies of a cluster's files that one replica has; made by `SQLiteCluster`."""
+    """The copies that the replica with this `number` has of a cluster's files; made by `SQLiteCluster`.
+
+    Attributes:
+        is_paused: whether it stays behind when its `cluster` is told to be in step.
+    """
 
     def __init__(self, cluster: SQLiteCluster, number: int) -> None:
         self._cluster = cluster
@@ -71,7 +75,7 @@ class SQLiteReplica:
 
         with (
             contextlib.closing(sqlite3.connect(self._cluster.path(database))) as primary,
-            contextlib.closing(sqlite3.connect(self.path(database))) as copy,
+            contextlib.closing(sqlite3.connect(self.path(database), timeout=0)) as copy,
         ):
             primary.backup(copy, progress=in_time, sleep=BETWEEN_TRIES)
 
@@ -80,7 +84,7 @@ class SQLiteCluster:
     """A primary and its replicas in a folder of files: `PostgresCluster` for tests that have no server.
 
     Args:
-        folder: where the files are, an existing one; pytest's ``tmp_path`` is good.
+        folder: where the files are, made if it is missing; pytest's ``tmp_path`` is good.
         replicas: how many.
     """
 
@@ -95,6 +99,7 @@ class SQLiteCluster:
 
     def create_database(self, name: str) -> None:
         """Make an empty database called `name`, with its replicas."""
+        self.folder.mkdir(parents=True, exist_ok=True)
         with contextlib.closing(sqlite3.connect(self.path(name))) as primary:
             # Else nobody could read a file while it is written, which no server does to its clients.
             primary.execute("PRAGMA journal_mode = wal")

@@ -65,7 +65,9 @@ def test_a_result_is_whole_before_the_next_statement(mssql_url: str, scheme: str
 @MODULES
 def test_the_result_of_a_batch_is_its_first_set_of_rows(mssql_url: str, scheme: str) -> None:
     database = opened(mssql_url, scheme)
-    cursor = database.execute_sql("SET NOCOUNT ON; INSERT INTO [t] ([n]) VALUES (1); SELECT 5 AS [a]; SELECT 6")
+    cursor = database.execute_sql(
+        "SET NOCOUNT ON; INSERT INTO [t] ([n]) VALUES (1); SELECT 5 AS [a]; SELECT 6"
+    )
     assert cursor.fetchall() == [(5,)]
     assert cursor.description[0][0] == "a"
     database.execute_sql("SET NOCOUNT OFF")
@@ -368,7 +370,9 @@ def test_a_wrong_password_is_an_operational_error_that_names_the_server(
     url = with_driver(tds_server.url("app").replace("Passw0rd%21", "Wr0ngPassw0rd"), scheme)
     database = Databases({"default": {"url": url, "pool": pool}})["default"]
     for _ in range(3):
-        with pytest.raises(peewee.OperationalError, match=rf"'default': .*127.0.0.1:{tds_server.port}.*Login failed"):
+        with pytest.raises(
+            peewee.OperationalError, match=rf"'default': .*127.0.0.1:{tds_server.port}.*Login failed"
+        ):
             database.connect()
     assert database.is_closed()
 
@@ -391,7 +395,9 @@ def test_a_port_where_nobody_listens_is_an_operational_error(scheme: str) -> Non
 
 @pytest.mark.parametrize("scheme", ["mssql+pymssql", "mssql+pytds"])
 def test_an_option_that_the_module_does_not_take_is_named(tds_server: TDSServer, scheme: str) -> None:
-    database = Databases({"default": f"{with_driver(tds_server.url('app'), scheme)}?no_such_option=1"})["default"]
+    database = Databases({"default": f"{with_driver(tds_server.url('app'), scheme)}?no_such_option=1"})[
+        "default"
+    ]
     with pytest.raises(peewee.InterfaceError, match="does not take an option: .*no_such_option"):
         database.connect()
 
@@ -405,7 +411,7 @@ def test_a_name_with_brackets_quotes_a_semicolon_and_an_emoji_is_one_name(mssql_
             text = peewee.CharField(column_name="a]b;'\"?%s")
 
             class Meta:
-                table_name = table  # noqa: B023 - evaluated at once
+                table_name = table
 
         with database.bind_ctx([Odd]):
             Odd.create_table()
@@ -457,7 +463,9 @@ def test_a_statement_that_writes_is_not_sent_to_a_read_only_database(reading: An
 def test_a_read_only_database_can_be_read(reading: Any) -> None:
     with reading.atomic():
         assert numbers(reading) == [1]
-        assert reading.execute_sql("SELECT N'INSERT', [n] AS [update] FROM [t] -- DROP").fetchall() == [("INSERT", 1)]
+        assert reading.execute_sql("SELECT N'INSERT', [n] AS [update] FROM [t] -- DROP").fetchall() == [
+            ("INSERT", 1)
+        ]
 
 
 def test_the_server_is_told_that_nothing_will_be_written(server: TDSServer) -> None:
@@ -497,5 +505,8 @@ def test_hooks_hear_of_statements_and_their_errors(tds_server: TDSServer) -> Non
     database.execute_sql("SELECT ?", (1,))
     with pytest.raises(peewee.ProgrammingError):
         database.execute_sql("SELECT nothing")
-    assert [(event.sql, event.exception is None) for event in heard] == [("SELECT ?", True), ("SELECT nothing", False)]
+    assert [(event.sql, event.exception is None) for event in heard] == [
+        ("SELECT ?", True),
+        ("SELECT nothing", False),
+    ]
     database.close()

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import psutil
 import psycopg
 import pymysql
 import pytest
@@ -15,13 +18,20 @@ from peewee_multidb.testing.servers import MariaDBCluster, MariaDBServer, Postgr
 
 AnyServer = PostgresServer | MariaDBServer
 AnyCluster = PostgresCluster | MariaDBCluster
+Engine = type[PostgresServer] | type[MariaDBServer]
 
 
-@pytest.fixture(params=["postgres", "mariadb"])
-def cluster_class(request: pytest.FixtureRequest) -> type[AnyCluster]:
+@pytest.fixture(params=[PostgresServer, MariaDBServer], ids=["postgres", "mariadb"])
+def engine(request: pytest.FixtureRequest) -> Engine:
     """Each engine that this machine can run; the session's server tells."""
-    request.getfixturevalue(f"{request.param}_server")
-    return PostgresCluster if request.param == "postgres" else MariaDBCluster
+    request.getfixturevalue("postgres_server" if request.param is PostgresServer else "mariadb_server")
+    return request.param
+
+
+@pytest.fixture
+def cluster_class(engine: Engine) -> type[AnyCluster]:
+    """The clusters of each engine that this machine can run."""
+    return PostgresCluster if engine is PostgresServer else MariaDBCluster
 
 
 @pytest.fixture
@@ -77,3 +87,21 @@ def run(connection: Any, sql: str) -> Any:
     with closing(connection.cursor()) as cursor:
         cursor.execute(sql)
         return cursor.fetchall() if cursor.description else None
+
+
+def alive(pid: int) -> bool:
+    """Whether there is such a process. In a container it may take long until a dead one is buried."""
+    try:
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
+
+
+def gone_within(seconds: float, pids: list[int], folders: list[Path]) -> bool:
+    """Whether the processes and the folders have disappeared by then."""
+    deadline = time.monotonic() + seconds
+    while any(map(alive, pids)) or any(folder.exists() for folder in folders):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.01)
+    return True

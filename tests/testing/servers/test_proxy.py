@@ -160,7 +160,7 @@ def test_a_delay_is_that_of_its_direction(proxy: NetworkProxy, to_server: int, t
         assert time.monotonic() - began >= (to_server + to_client) / 1000
 
 
-def test_a_server_that_is_down_resets_its_clients(postgres_server: PostgresServer) -> None:
+def test_a_server_that_is_down_resets_its_clients() -> None:
     with closing(socket.socket()) as unused:
         unused.bind(("127.0.0.1", 0))
         with NetworkProxy(unused.getsockname()) as proxy, connect(proxy) as client:
@@ -188,6 +188,8 @@ def test_a_closed_proxy_has_no_port_and_can_be_started_again(echo: tuple[str, in
         proxy.url("d")
 
 
+# Threads beside a fork are what this is about.
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
 def test_a_forked_child_does_not_keep_a_cut_line_alive(proxy: NetworkProxy) -> None:
     with connect(proxy) as client:
         assert say(client, b"x") == b"x"

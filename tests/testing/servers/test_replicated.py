@@ -152,6 +152,18 @@ def test_a_disconnected_replica_receives_nothing_and_serves_its_clients(shared: 
         assert [tuple(row) for row in run(client, "SELECT a FROM t ORDER BY a")] == [(1,), (2,)]
 
 
+def test_a_replica_catches_up_after_its_own_and_its_primarys_death(cluster: AnyCluster) -> None:
+    primary, replica = cluster.primary, cluster.replicas[0]
+    replica.kill()
+    insert(primary, 2)
+    replica.start()
+    primary.kill()
+    primary.start()
+    insert(primary, 3)
+    replica.wait_for(primary.position())
+    assert rows(replica) == [1, 2, 3]
+
+
 # Sessions
 
 

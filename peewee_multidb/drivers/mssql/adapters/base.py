@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import importlib
 import uuid
 from abc import ABC, abstractmethod
@@ -18,7 +19,8 @@ from ..version import ServerVersion
 
 __all__ = ["Adapter"]
 
-NAMES = {"user", "password", "host", "port"}
+SQL2008 = ServerVersion(10)
+FIRST_YEAR = 1753
 
 
 class Adapter(ABC):
@@ -52,14 +54,16 @@ class Adapter(ABC):
         """
         self.scheme = scheme
         try:
-            self.module = importlib.import_module(self.module_name)
+            self.module: Any = importlib.import_module(self.module_name)
         except ImportError as error:
             if isinstance(error, ModuleNotFoundError) and error.name in (self.module_name, None):
                 raise ConfigurationError(
                     f"{scheme}:// needs {self.distribution}, which is not installed: "
                     f'pip install "peewee-multidb[{self.extra}]"'
                 ) from None
-            raise ConfigurationError(f"{scheme}:// needs {self.distribution}, which does not load: {error}") from error
+            raise ConfigurationError(
+                f"{scheme}:// needs {self.distribution}, which does not load: {error}"
+            ) from error
 
     @abstractmethod
     def open(self, database: str, settings: Mapping[str, Any], *, read_only: bool) -> Any:
@@ -153,7 +157,9 @@ def as_number(value: Any) -> Any:
     """Return an int that no BIGINT holds as a Decimal, which modules send as a DECIMAL."""
     if isinstance(value, int) and not -(2**63) <= value < 2**63:
         if abs(value) >= 10**38:
-            raise peewee.DataError(f"an integer of {len(str(abs(value)))} digits is out of range: SQL Server has 38")
+            raise peewee.DataError(
+                f"an integer of {len(str(abs(value)))} digits is out of range: SQL Server has 38"
+            )
         return Decimal(value)
     return value
 
@@ -169,6 +175,21 @@ def checked_text(value: str) -> str:
     except UnicodeEncodeError:
         raise peewee.DataError("the text holds half of a surrogate pair, which cannot be sent") from None
     return value
+
+
+def early_as_text(value: Any, version: ServerVersion) -> Any:
+    """Return a datetime or a date before 1753 as text, which a server that has a type for it reads.
+
+    ODBC modules garble or refuse them.
+
+    Raises:
+        peewee.DataError: the server has no type for it.
+    """
+    if not isinstance(value, datetime.date) or value.year >= FIRST_YEAR:
+        return value
+    if version < SQL2008:
+        raise peewee.DataError(f"{value} is out of range: DATETIME begins in 1753 ({version.name})")
+    return value.isoformat()
 
 
 def as_uuid(value: Any) -> Any:

@@ -68,7 +68,9 @@ def literal(value: Any, version: ServerVersion) -> str:
 def _integer(value: int) -> str:
     text = str(value)
     if len(text.lstrip("-")) > LARGEST_PRECISION:
-        raise peewee.DataError(f"an integer of {len(text.lstrip('-'))} digits is out of range: SQL Server has 38")
+        raise peewee.DataError(
+            f"an integer of {len(text.lstrip('-'))} digits is out of range: SQL Server has 38"
+        )
     return text
 
 

@@ -15,12 +15,17 @@ from typing import Any
 import peewee
 
 from ..version import ServerVersion
-from .base import Adapter, as_number, checked_text
+from .base import Adapter, as_number, checked_text, early_as_text
 from .pyodbc import connection_string
 
 __all__ = ["MssqlPythonAdapter"]
 
-DEAD = ("Communication link failure", "Connection not open", "connection is closed", "Cannot execute query on a closed")
+DEAD = (
+    "Communication link failure",
+    "Connection not open",
+    "connection is closed",
+    "Cannot execute query on a closed",
+)
 PREFIX = re.compile(r"\A(?:\[[^\]]*\]\s*)+")
 
 
@@ -31,7 +36,9 @@ class MssqlPythonAdapter(Adapter):
     distribution = "mssql-python"
     extra = "mssql-python"
     oldest = ServerVersion(11)
-    oldest_reason = "Microsoft's ODBC driver 18, which is part of mssql-python, serves SQL Server 2012 and later"
+    oldest_reason = (
+        "Microsoft's ODBC driver 18, which is part of mssql-python, serves SQL Server 2012 and later"
+    )
 
     def __init__(self, scheme: str) -> None:
         super().__init__(scheme)
@@ -67,8 +74,10 @@ class MssqlPythonAdapter(Adapter):
         if isinstance(value, Decimal) and not value.is_finite():
             raise peewee.DataError(f"SQL Server has no value {value} of the type DECIMAL")
         if isinstance(value, datetime.time) and value.tzinfo is not None:
-            raise peewee.DataError("SQL Server has no type for a time with a time zone; take the zone off first")
-        return value
+            raise peewee.DataError(
+                "SQL Server has no type for a time with a time zone; take the zone off first"
+            )
+        return early_as_text(value, version)
 
     def number_and_text(self, error: BaseException) -> tuple[int | None, str]:
         text = str(getattr(error, "ddbc_error", "") or error)

@@ -45,7 +45,9 @@ class PymssqlAdapter(Adapter):
             options.setdefault("read_only", True)
         return self.module.connect(database=database, autocommit=True, **options)
 
-    def prepare(self, sql: str, parameters: Sequence[Any], version: ServerVersion) -> tuple[str, Sequence[Any]]:
+    def prepare(
+        self, sql: str, parameters: Sequence[Any], version: ServerVersion
+    ) -> tuple[str, Sequence[Any]]:
         if not parameters:
             return sql, ()
         pieces = placeholders.parts(sql, parameters)

@@ -17,7 +17,7 @@ import peewee
 
 from ....errors import ConfigurationError
 from ..version import ServerVersion
-from .base import Adapter, as_number, as_uuid, checked_text
+from .base import SQL2008, Adapter, as_number, as_uuid, checked_text, early_as_text
 
 __all__ = ["PyodbcAdapter", "connection_string"]
 
@@ -26,7 +26,6 @@ NUMBER = re.compile(r"\((-?\d+)\)(?: \(SQL\w+\))?(?:;|\Z)")
 PREFIX = re.compile(r"\A(?:\[[^\]]*\]\s*)+")
 DEAD_STATES = {"08S01", "08003", "08007", "01002"}
 UNIQUEIDENTIFIER, DATETIMEOFFSET = -11, -155
-SQL2008 = ServerVersion(10)
 
 
 class PyodbcAdapter(Adapter):
@@ -65,7 +64,9 @@ class PyodbcAdapter(Adapter):
             ConfigurationError: it is not installed, or there is none for SQL Server; with those there are.
         """
         installed = [str(name) for name in self.module.drivers()]
-        shown = f"installed are: {', '.join(installed)}" if installed else "no ODBC driver is installed at all"
+        shown = (
+            f"installed are: {', '.join(installed)}" if installed else "no ODBC driver is installed at all"
+        )
         if wanted is not None:
             if wanted in installed or "/" in wanted or "\\" in wanted:
                 return wanted
@@ -77,7 +78,8 @@ class PyodbcAdapter(Adapter):
             if "freetds" in name.lower() or name == "SQL Server":
                 return name
         raise ConfigurationError(
-            f"{self.scheme}:// needs an ODBC driver for SQL Server; {shown}. On Debian: apt-get install tdsodbc"
+            f"{self.scheme}:// needs an ODBC driver for SQL Server; {shown}. "
+            "On Debian: apt-get install tdsodbc"
         )
 
     def to_driver(self, value: Any, version: ServerVersion) -> Any:
@@ -147,7 +149,8 @@ def connection_string(pairs: Mapping[str, str]) -> str:
     is_freetds = "PORT" in pairs
     out = []
     for key, value in pairs.items():
-        if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_ ]*", key) or "\0" in value or is_freetds and "};" in value:
+        is_written = "\0" not in value and not (is_freetds and "};" in value)
+        if not is_written or not re.fullmatch(r"[A-Za-z][A-Za-z0-9_ ]*", key):
             raise ConfigurationError(f"the ODBC option {key!r} cannot be written into a connection string")
         if re.search(r"[\[\]{}(),;?*=!@\s]", value) or key == "DRIVER":
             value = "{" + (value if is_freetds else value.replace("}", "}}")) + "}"
@@ -160,19 +163,22 @@ def _moment(value: Any, version: ServerVersion) -> Any:
         if value.tzinfo is not None:
             if version < SQL2008:
                 raise peewee.DataError(
-                    f"{version.name} has no type for a datetime with a time zone; convert it to one zone first"
+                    f"{version.name} has no type for a datetime with a time zone; "
+                    "convert it to one zone first"
                 )
             return value.isoformat(" ", "microseconds")  # a text that DATETIMEOFFSET reads
-        if version < SQL2008 and value.year < 1753:
-            raise peewee.DataError(f"{value} is out of range: DATETIME begins in 1753 ({version.name})")
         if version < SQL2008:
-            return value.replace(microsecond=value.microsecond // 1000 * 1000)
-        return value
-    if isinstance(value, datetime.date) and version < SQL2008:
-        return _moment(datetime.datetime(value.year, value.month, value.day), version)
+            value = value.replace(microsecond=value.microsecond // 1000 * 1000)
+        return early_as_text(value, version)
+    if isinstance(value, datetime.date):
+        if version < SQL2008:
+            return _moment(datetime.datetime(value.year, value.month, value.day), version)
+        return early_as_text(value, version)
     if isinstance(value, datetime.time):
         if value.tzinfo is not None:
-            raise peewee.DataError("SQL Server has no type for a time with a time zone; take the zone off first")
+            raise peewee.DataError(
+                "SQL Server has no type for a time with a time zone; take the zone off first"
+            )
         if version < SQL2008:
             # Sent as a time, it would arrive with the date of today.
             return datetime.datetime.combine(datetime.date(1900, 1, 1), value).replace(

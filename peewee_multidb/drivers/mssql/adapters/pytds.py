@@ -20,6 +20,8 @@ from .base import Adapter, as_number, checked_text
 __all__ = ["PytdsAdapter"]
 
 TDS_2008 = 0x730A0003
+#: It counts characters where the login wants UTF-16 units.
+LAST_OF_BASIC_PLANE = 0xFFFF
 
 
 class PytdsAdapter(Adapter):
@@ -29,11 +31,19 @@ class PytdsAdapter(Adapter):
     distribution = "python-tds"
     extra = "mssql-pytds"
     oldest = ServerVersion(10)
-    oldest_reason = "python-tds sends texts and moments to it as types that it cannot compare or does not have"
+    oldest_reason = (
+        "python-tds sends texts and moments to it as types that it cannot compare or does not have"
+    )
     mark = "%s"
 
     def open(self, database: str, settings: Mapping[str, Any], *, read_only: bool) -> Any:
         options = dict(settings)
+        for key, value in {**options, "database": database}.items():
+            if any(ord(char) > LAST_OF_BASIC_PLANE for char in str(value)):
+                raise ConfigurationError(
+                    f"{self.scheme}://: python-tds cannot send the {key}, which has a character beyond "
+                    "U+FFFF; use mssql+pymssql://"
+                )
         options["dsn"] = options.pop("host", None) or "localhost"
         # It gives no answer a name of its own when it cannot read what an old server says.
         try:
@@ -72,12 +82,14 @@ class PytdsAdapter(Adapter):
             return value
         if isinstance(value, int):
             return as_number(int(value))
-        if isinstance(value, float) and value in (float("inf"), float("-inf")) or value != value:
+        if (isinstance(value, float) and value in (float("inf"), float("-inf"))) or value != value:
             raise peewee.DataError(f"SQL Server has no value {value!r} of the type FLOAT")
         if isinstance(value, Decimal) and not value.is_finite():
             raise peewee.DataError(f"SQL Server has no value {value} of the type DECIMAL")
         if isinstance(value, datetime.time) and value.tzinfo is not None:
-            raise peewee.DataError("SQL Server has no type for a time with a time zone; take the zone off first")
+            raise peewee.DataError(
+                "SQL Server has no type for a time with a time zone; take the zone off first"
+            )
         return value
 
     def number_and_text(self, error: BaseException) -> tuple[int | None, str]:

@@ -11,7 +11,8 @@ import pytest
 from playhouse.pool import PooledDatabase
 
 from peewee_multidb.config import parse_url
-from peewee_multidb.drivers import base, mysql, traits_of
+from peewee_multidb.drivers import base, traits_of
+from peewee_multidb.drivers.mysql import driver
 from peewee_multidb.errors import ConfigurationError
 from tests.drivers.test_postgresql import with_role, with_scheme
 from tests.drivers.test_sqlite import build
@@ -74,7 +75,7 @@ def test_a_missing_module_says_what_to_install(
 
 def test_a_missing_aiomysql_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     pwasyncio = pytest.importorskip("playhouse.pwasyncio")
-    mysql.async_class.cache_clear()
+    driver.async_class.cache_clear()
     monkeypatch.setattr(pwasyncio, "aiomysql", None)
     with pytest.raises(ConfigurationError, match=r'needs aiomysql, .* pip install "peewee-multidb\[async\]"'):
         build("mysql+aiomysql://host/name")
