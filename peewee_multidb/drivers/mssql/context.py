@@ -73,12 +73,14 @@ class MSSQLContext(peewee.Context):
         inner: how many queries inside the statement have been written.
         skip: how many rows of the result the client has to drop, for versions without an offset.
         counted: whether the statement's only result is the number of rows that it changed.
+        current: the Select that is being written, or None.
         on_error: what to send if the statement fails, or None.
     """
 
     __slots__ = (
         "_wanted",
         "counted",
+        "current",
         "cte_names",
         "ctes",
         "database",
@@ -110,6 +112,7 @@ class MSSQLContext(peewee.Context):
         self.counted = self.recursive = False
         self.on_error: str | None = None
         self.lock: Any = None
+        self.current: Any = None
         self.renames: dict[str, str] | None = None
         self.ctes: list[tuple[list[str], list[Any]]] = []
         self.cte_names: dict[str, int] = {}
