@@ -132,6 +132,8 @@ class _Select:
                 ctx.condition(query._where)
         if self.groups is not None:
             self.groups.write(ctx)
+        if ctx.whole is query and query._having is None:
+            ctx._sql.append(" HAVING COUNT(*) >= 0")
         if query._having is not None:
             ctx._sql.append(" HAVING " if self.groups is None or not self.groups.having else " AND ")
             ctx.condition(query._having)

@@ -59,6 +59,8 @@ def _xml(ctx: MSSQLContext, node: Any, text: Any, separator: Any) -> Any:
         raise unsupported(
             ctx, f"{node.name.upper()}() over anything but tables grouped by columns", _WITHOUT
         )
+    if not groups:
+        ctx.whole = query
     outer = [ctx.captured(lambda group=group: ctx.sql(group)) for group in groups]  # type: ignore[misc]
     ctx.literal("STUFF((SELECT ").literal(literals.text(separator)).literal(" + ")
     mapping = ctx.alias_manager.mapping
