@@ -30,8 +30,14 @@ BY_HAND = {
     "join values list": [("ann", 10), ("cid", 30)],
     "union by expression": [(3,), (5,), (8,), (20,), (20,), (31,), (31,), (45,), (60,)],
     "lateral": sorted(
-        [("ann", "post 3"), ("bob", "post 4"), ("cid", "post 0"), ("Dee", "post 1"), ("50%_[x]", None)]
-        + [("eve's", None)],
+        [
+            ("ann", "post 3"),
+            ("bob", "post 4"),
+            ("cid", "post 0"),
+            ("Dee", "post 1"),
+            ("50%_[x]", None),
+            ("eve's", None),
+        ],
         key=repr,
     ),
 }
