@@ -189,7 +189,7 @@ def _word(token: str, version: ServerVersion) -> str:
         return as_column(token, version)
     if found := _REFERENTIAL.match(token):
         return f"{found[1]} {_action(found[2], version)}"
-    elif found := _NEXTVAL.match(token):
+    if found := _NEXTVAL.match(token):
         if version.major < 11:
             raise refuse(version, "sequences", "use an AutoField, which is an IDENTITY")
         return f"DEFAULT (NEXT VALUE FOR {'.'.join(map(quoted, found[1].rsplit('.', 1)))})"
