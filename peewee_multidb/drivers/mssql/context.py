@@ -70,6 +70,7 @@ class MSSQLContext(peewee.Context):
     Attributes:
         database: whose SQL it is.
         version: for which it is written.
+        inner: how many queries inside the statement have been written.
         skip: how many rows of the result the client has to drop, for versions without an offset.
         counted: whether the statement's only result is the number of rows that it changed.
         on_error: what to send if the statement fails, or None.
@@ -88,6 +89,7 @@ class MSSQLContext(peewee.Context):
         "lock",
         "on_error",
         "param",
+        "inner",
         "recursive",
         "renames",
         "skip",
@@ -103,7 +105,7 @@ class MSSQLContext(peewee.Context):
         self.version: ServerVersion = settings["version"]
         self.large: frozenset[str] = settings["large"]
         self.param: str = settings["param"]
-        self.depth = self.skip = self.start = self.first = 0
+        self.inner = self.depth = self.skip = self.start = self.first = 0
         self.end: int | None = None
         self.counted = self.recursive = False
         self.on_error: str | None = None
@@ -255,6 +257,7 @@ def write_query(ctx: MSSQLContext, query: Any) -> Any:
     writer = _query_writer(kind)
     if ctx.depth:
         ctx.depth += 1
+        ctx.inner += 1
         try:
             return writer(ctx, query)
         finally:

@@ -7,9 +7,9 @@ from typing import Any
 
 import peewee
 
-from .context import MSSQLContext
+from .context import MSSQLContext, unsupported
 from .kinds import comparable
-from .ordering import resolved
+from .ordering import is_constant, resolved
 from .stock import stock
 
 __all__ = ["Groups", "groups_of"]
@@ -25,13 +25,24 @@ class Groups:
         having: whether HAVING is needed in place of a constant: then no rows give no group.
     """
 
-    def __init__(self, nodes: list[Any], literals: bool, having: bool) -> None:
-        self.nodes, self.literals, self.having = nodes, literals, having
+    def __init__(self, nodes: list[Any], literals: bool) -> None:
+        self.nodes, self.literals, self.having = nodes, literals, False
 
     def write(self, ctx: MSSQLContext) -> None:
-        for number, node in enumerate(self.nodes):
+        number = 0
+        for node in self.nodes:
+            inner = ctx.inner
+            part = ctx.captured(lambda node=node: comparable(ctx, node))  # type: ignore[misc]
+            if is_constant(part):
+                continue
             ctx._sql.append(", " if number else " GROUP BY ")
-            comparable(ctx, node)
+            number += 1
+            ctx.put(part)
+            if ctx.inner != inner:
+                raise unsupported(
+                    ctx, "GROUP BY of a subquery", "Compute it in a subquery in FROM, and group by its column."
+                )
+        self.having = not number
         if self.having:
             ctx._sql.append(" HAVING COUNT(*) > 0")
 
@@ -42,15 +53,13 @@ def groups_of(ctx: MSSQLContext, query: Any, columns: Sequence[Any]) -> Groups:
     seen: list[Any] = []
     for item in query._group_by:
         for node in _several(resolved(item, columns)):
-            if not _has_column(node):
-                continue
             # The same column twice is no error in GROUP BY, but the same expression object is common.
             if not any(node is other for other in seen):
                 seen.append(node)
                 nodes.append(node)
     plain = (peewee.Field, stock.Column, stock.Entity, peewee.SQL)
     literals = any(not isinstance(node, plain) for node in nodes)
-    return Groups(nodes, literals, not nodes)
+    return Groups(nodes, literals)
 
 
 def _several(node: Any) -> list[Any]:
@@ -64,17 +73,3 @@ def _several(node: Any) -> list[Any]:
         return [part for inner in node.nodes for part in _several(inner)]
     return [node]
 
-
-def _has_column(node: Any) -> bool:
-    """Whether anything in an expression may depend on the row (Msg 164)."""
-    if isinstance(node, peewee.Value):
-        return any(_has_column(item) for item in node.values or ())
-    if isinstance(node, peewee.SQL):
-        return any(character.isalpha() for character in node.sql)
-    if isinstance(node, peewee.Function):
-        return any(_has_column(argument) for argument in node.arguments or ())
-    if isinstance(node, peewee.Expression):
-        return _has_column(node.lhs) or _has_column(node.rhs)
-    if isinstance(node, stock.Cast):
-        return _has_column(node.node)
-    return isinstance(node, (peewee.Node, type))

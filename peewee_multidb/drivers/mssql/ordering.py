@@ -12,10 +12,12 @@ from .context import MSSQLContext, quoted, writes
 from .kinds import comparable
 from .stock import stock
 
-__all__ = ["Part", "names_in", "order_parts", "resolved", "simple_name"]
+__all__ = ["Part", "is_constant", "names_in", "order_parts", "resolved", "simple_name"]
 
 Part = tuple[list[str], list[Any]]
 
+#: What constant expressions are written with, and texts, whatever is in them.
+_CONSTANT = re.compile(r"N?'(?:[^']|'')*'|\b(?:CASE|WHEN|NOT|THEN|ELSE|END|AND|OR|NULL|IS|IN|LIKE|[\d.E]+)\b")
 _ORDINAL = re.compile(r"\d+\Z")
 _NAMED = re.compile(r"\s*[\[\"`]?(\w+)[\]\"`]?(?:\s+(ASC|DESC))?\s*\Z", re.IGNORECASE)
 
@@ -23,6 +25,12 @@ _NAMED = re.compile(r"\s*[\[\"`]?(\w+)[\]\"`]?(?:\s+(ASC|DESC))?\s*\Z", re.IGNOR
 def names_in(columns: Sequence[Any]) -> dict[str, Any]:
     """Return the nodes of a selection by their aliases."""
     return {node._alias: node.node for node in columns if isinstance(node, stock.Alias)}
+
+
+def is_constant(part: Part) -> bool:
+    """Whether what was written is the same for every row (Msg 164, 408)."""
+    left = _CONSTANT.sub("", "".join(part[0]))
+    return not any(character.isalpha() or character in "[_" for character in left)
 
 
 def order_parts(
@@ -43,7 +51,7 @@ def order_parts(
             if _is_constant(node):
                 continue
             part = ctx.captured(lambda node=node: _key(ctx, node, aliases, by_alias))  # type: ignore[misc]
-            if all(part != (seen[0][: len(part[0])], seen[1]) for seen in parts):
+            if not is_constant(part) and all(part != (seen[0][: len(part[0])], seen[1]) for seen in parts):
                 parts.append(([*part[0], direction], part[1]))
     return parts
 

@@ -44,6 +44,7 @@ class Engine:
 
     def __init__(self, connection: sqlite3.Connection, texts: set[str]) -> None:
         self.connection, self._texts = connection, texts
+        self._params: dict[str, Any] = {}
         connection.create_function("like", 2, _like, deterministic=True)
         connection.create_function("like", 3, _like, deterministic=True)
         connection.create_function("_DATEPART", 2, _datepart)
@@ -54,7 +55,7 @@ class Engine:
     def run(self, statement: Statement) -> list[Any]:
         """Run a batch and return the rows that the client would see."""
         rows: list[Any] = []
-        params = {f"p{number}": _adapted(value) for number, value in enumerate(statement.params)}
+        self._params = params = {f"p{number}": _adapted(value) for number, value in enumerate(statement.params)}
         for text in _statements(statement.sql):
             if _IGNORED.match(text):
                 continue
@@ -95,6 +96,8 @@ class Engine:
         node = node.unnest()
         if isinstance(node, exp.Column):
             return node.name in self._texts
+        if isinstance(node, exp.Parameter):
+            return isinstance(self._params.get(node.name), str)
         if isinstance(node, exp.Cast):
             return node.to.this in _TEXT_TYPES
         if isinstance(node, exp.Add):

@@ -155,6 +155,14 @@ def _group_constant(subject: Any, version: str) -> Iterator[str]:
                 yield item.sql(dialect="tsql")
 
 
+@rule("144 GROUP BY of a subquery or an aggregate")
+def _group_subquery(subject: Any, version: str) -> Iterator[str]:
+    for group in subject.find(exp.Group):
+        for item in group.expressions:
+            if item.find(exp.Select, exp.AggFunc):
+                yield item.sql(dialect="tsql")
+
+
 @rule("8120 selected and neither grouped nor aggregated")
 def _ungrouped(subject: Any, version: str) -> Iterator[str]:
     for query in subject.find(exp.Select):

@@ -18,6 +18,7 @@ BAD = [
     ("145", "2012", "SELECT DISTINCT [t1].[a] + @p0 AS [x] FROM [t] AS [t1] ORDER BY [t1].[a] + @p0"),
     ("164", "2012", "SELECT COUNT(*) FROM [t] GROUP BY 1"),
     ("164", "2012", "SELECT COUNT(*) FROM [t] AS [t1] GROUP BY [t1].[a], @p0"),
+    ("144", "2012", "SELECT COUNT(*) FROM [t] AS [t1] GROUP BY (SELECT MAX([u].[a]) FROM [u]) + [t1].[a]"),
     ("8120", "2012", "SELECT [t1].[a], COUNT(*) FROM [t] AS [t1] GROUP BY [t1].[b]"),
     ("8120", "2012", "SELECT [t1].[a] + @p0 FROM [t] AS [t1] GROUP BY [t1].[a] + @p1"),
     ("8120", "2012", "SELECT [t1].[a], COUNT(*) FROM [t] AS [t1]"),
