@@ -76,7 +76,7 @@ class Writes(Base):
             given: list[Any] = [()]
             names = []
         else:
-            body = text_of(source, tokens[end:])
+            body = _rows_of_union(source, tokens[end:]) or text_of(source, tokens[end:])
             if tokens[end].upper in ("EXEC", "EXECUTE"):
                 raise TsqlError(50000, "The test server knows no INSERT ... EXEC.")
             given = self.fetch(self.translator.query(f"{head} {body}".strip()).sql)
@@ -484,6 +484,32 @@ class Writes(Base):
 
 COMMANDS = {"INSERT": 0xC3, "DELETE": 0xC4, "UPDATE": 0xC5, "MERGE": 0x117}
 BODY = {"VALUES", "SELECT", "DEFAULT", "WITH", "EXEC", "EXECUTE"}
+
+
+def _rows_of_union(source: str, tokens: list[Token]) -> str | None:
+    """Return SELECT ... UNION ALL SELECT ... without a FROM as the VALUES that it stands for, or None.
+
+    It is how many rows go into SQL Server 2000 and 2005, and SQLite takes no more than 500 SELECTs.
+    """
+    parts: list[list[Token]] = [[]]
+    depth = 0
+    for index, token in enumerate(tokens):
+        depth += (token.text == "(") - (token.text == ")")
+        if depth == 0 and token.upper == "FROM":
+            return None
+        if depth == 0 and token.upper == "UNION":
+            if index + 1 == len(tokens) or tokens[index + 1].upper != "ALL":
+                return None
+            parts.append([])
+        elif not (token.upper == "ALL" and tokens[index - 1].upper == "UNION" and depth == 0):
+            parts[-1].append(token)
+    if len(parts) < 2 or any(part[0].upper != "SELECT" or part[1].upper in ("TOP", "DISTINCT") for part in parts):
+        return None
+    rows = []
+    for part in parts:
+        items = [item[:-2] if item[-2:-1] and item[-2].upper == "AS" else item for item in split(part[1:])]
+        rows.append(f"({', '.join(text_of(source, item) for item in items)})")
+    return f"VALUES {', '.join(rows)}"
 
 
 def _depth(tokens: list[Token]) -> int:

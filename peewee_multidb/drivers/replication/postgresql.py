@@ -120,10 +120,10 @@ class PostgresqlReplication(Replication):
         try:
             with peewee.__exception_wrapper__:  # type: ignore[attr-defined]
                 position, isolation = cursor.fetchone()
-        except Exception:
-            if failure is not None:
-                raise failure from None  # the first question has no answer either
-            raise
+        except Exception as error:
+            # Without an answer to the first question the connection is of no use, whatever it says of itself.
+            conn.close()
+            raise failure or error from None
         # Both statements are one transaction, and only here does the second one see more than the first.
         if isolation != "read committed" or position is None:
             return None, finish
