@@ -44,8 +44,11 @@ def _change(
     page = paging.page_of(query)
     ctx.alias_manager[table] = table.__name__
     output = output_of(ctx, query, prefix)
-    output.declare()
     if output.into:
+        # The count of the change would stand before the rows.
+        ctx.literal("SET NOCOUNT ON; ")
+        ctx.on_error = "SET NOCOUNT OFF"
+        output.declare()
         ctx.start, ctx.first = len(ctx._sql), len(ctx._values)
     with ctx.scope_values(subquery=True):
         if query._cte_list:
@@ -62,7 +65,10 @@ def _change(
             output.write()
             _from(ctx, query)
             _where(ctx, query)
-    output.select()
+    if output.into:
+        ctx.end = len(ctx._sql)
+        output.select()
+        ctx.literal(f"; {ctx.on_error}")
     return ctx
 
 

@@ -138,6 +138,12 @@ class Dialect(Base):
         """Compile and run a query; a bulk insert in as many statements as it needs, all or none."""
         return run(self, query, context_options)
 
+    def last_insert_id(self, cursor: Any, query_type: Any = None) -> Any:
+        """Return the key of the new row; of several, SQL Server 2000 knows the last, and later ones all."""
+        if query_type != stock.Insert.SIMPLE and self.version.major < 9:
+            query_type = stock.Insert.SIMPLE
+        return super().last_insert_id(cursor, query_type)  # type: ignore[no-untyped-call]
+
     # The context writes ON CONFLICT itself; what is left of these two is that they tell whose context it is.
 
     def conflict_statement(self, on_conflict: Any, query: Any) -> Any:

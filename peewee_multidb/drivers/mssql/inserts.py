@@ -71,9 +71,7 @@ class _Insert:
             by_scope = self._by_scope_identity()
             if by_scope:
                 output = Output(ctx, query, (), "INSERTED")
-        self._around(output, lambda: self._plain(output), nocount=by_scope or output.into)
-        if by_scope:
-            self._ask_identity()
+        self._around(output, lambda: self._plain(output), nocount=by_scope or output.into, asks=by_scope)
 
     def _by_scope_identity(self) -> bool:
         """Whether the key of the one new row is asked for by SCOPE_IDENTITY(), instead of OUTPUT."""
@@ -91,23 +89,35 @@ class _Insert:
     def _ask_identity(self) -> None:
         self.ctx.literal(f"; SELECT CAST(SCOPE_IDENTITY() AS BIGINT) AS {quoted(self.identity.column_name)}")
 
-    def _around(self, output: Output, write: Any, *, nocount: bool) -> None:
-        """Write the statement with what has to stand before and after it, in one batch."""
+    def _around(self, output: Output, write: Any, *, nocount: bool, asks: bool = False) -> None:
+        """Write the statement with what has to stand before and after it, in one batch.
+
+        Args:
+            output: what it returns.
+            write: writes the statement.
+            nocount: whether the counts of its parts must not be taken for results.
+            asks: whether the new identity is asked for.
+        """
         ctx, table = self.ctx, ".".join(quoted(part) for part in table_of(self.query)._path)
+        after: list[str] = []
         if nocount or (self.gives_identity and self.returning):
             ctx.literal("SET NOCOUNT ON; ")
+            after.append("SET NOCOUNT OFF")
         output.declare()
         if self.gives_identity:
             ctx.literal(f"SET IDENTITY_INSERT {table} ON; ")
-            ctx.on_error = f"SET IDENTITY_INSERT {table} OFF"
+            after.append(f"SET IDENTITY_INSERT {table} OFF")
         ctx.start, ctx.first = len(ctx._sql), len(ctx._values)
         if self.query._cte_list:
             ctes.gather(ctx, self.query._cte_list)
         write()
         ctx.end = len(ctx._sql)
         output.select()
-        if self.gives_identity:
-            ctx.literal(f"; SET IDENTITY_INSERT {table} OFF")
+        if asks:
+            self._ask_identity()
+        for statement in reversed(after):
+            ctx.literal(f"; {statement}")
+        ctx.on_error = "; ".join(after) or None
 
     def _plain(self, output: Output) -> None:
         ctx, query = self.ctx, self.query

@@ -166,7 +166,7 @@ class Upsert:
                 self._write_sets(sets)
                 self._joined()
                 if self.conflict._where is not None:
-                    ctx.literal(" WHERE ")
+                    ctx.literal(" AND ")
                     with ctx(scope=NORMAL):
                         ctx.condition(self.conflict._where)
             ctx.literal(note)
@@ -179,9 +179,9 @@ class Upsert:
     def _joined(self) -> None:
         ctx = self.ctx
         ctx.literal(" FROM ").sql(self.query.table)
-        ctx.literal(f" AS [{_TARGET}] WITH (UPDLOCK, HOLDLOCK) INNER JOIN (")
+        ctx.literal(f" AS [{_TARGET}] WITH (UPDLOCK, HOLDLOCK), (")
         self._source()
-        ctx.literal(" ON ")
+        ctx.literal(" WHERE ")
         self._on()
 
     def _result(self, count: str) -> None:
@@ -210,7 +210,9 @@ class Upsert:
                 ctx.sql(self.query._insert)
         elif self.rows is not None:
             write_rows(ctx, self.rows.rows, self.names)
-        ctx.literal(f") AS {_SOURCE} (" + ", ".join(map(quoted, self.names)) + ")")
+        ctx.literal(f") AS {_SOURCE}")
+        if self.selects or ctx.version.major >= 10:
+            ctx.literal(" (" + ", ".join(map(quoted, self.names)) + ")")
 
     def _on(self) -> None:
         ctx = self.ctx

@@ -26,8 +26,8 @@ _IGNORED = re.compile(
     r"SELECT @multidb|END$)"
 )
 _UPSERT = re.compile(
-    r"UPDATE \[_t\] SET (?P<sets>.*) FROM (?P<table>\S+) AS \[_t\]\s+INNER JOIN (?P<source>.*) ON "
-    r"(?P<on>\(\[_t\].*?\))(?: WHERE (?P<where>.*))?$"
+    r"UPDATE \[_t\] SET (?P<sets>.*) FROM (?P<table>\S+) AS \[_t\]\s*, (?P<source>.*) WHERE "
+    r"(?P<on>\(\[_t\].*)$"
 )
 _TEXT_TYPES = {exp.DataType.Type.NVARCHAR, exp.DataType.Type.VARCHAR, exp.DataType.Type.TEXT}
 _TEXT_CALLS = (exp.Upper, exp.Lower, exp.Substring, exp.Trim, exp.DPipe)
@@ -110,8 +110,7 @@ class Engine:
 
 
 def _as_update_from(found: re.Match[str]) -> str:
-    condition = found["on"] + (f" AND {found['where']}" if found["where"] else "")
-    return f"UPDATE {found['table']} AS [_t] SET {found['sets']} FROM {found['source']} WHERE {condition}"
+    return f"UPDATE {found['table']} AS [_t] SET {found['sets']} FROM {found['source']} WHERE {found['on']}"
 
 
 def _without_output(text: str) -> tuple[str, str]:

@@ -1,7 +1,7 @@
 """A real server for the tests of SQL Server, if MULTIDB_TEST_MSSQL_URL names one.
 
-Its database is only where the first connection goes. Two databases, multidb_test_1 and multidb_test_2 with the
-process in their names, are made for the session and dropped at its end; a test finds them empty.
+Its database is only where the first connection goes. Two databases, multidb_test_1 and multidb_test_2 with
+the process in their names, are made for the session and dropped at its end; a test finds them empty.
 """
 
 from __future__ import annotations

@@ -130,7 +130,9 @@ def test_text_that_the_code_page_may_lack_is_compared_as_it_is(offline: Database
 def test_a_declared_encoding_says_what_can_be_cast(offline: Databases) -> None:
     sql, _ = written(Product.select(Product.id).where(Product.label == "für"), "new")
     assert "CAST(? AS VARCHAR(8000))" in sql
-    with pytest.raises(peewee.DataError, match="Product.label: the encoding 'cp1252' of its column has no '日'"):
+    with pytest.raises(
+        peewee.DataError, match=r"Product\.label: the encoding 'cp1252' of its column has no '日'"
+    ):
         written(Product.select().where(Product.label == "ein 日"), "new")
     with pytest.raises(LookupError):
         fields.CharField(ansi="klingon")
@@ -186,7 +188,7 @@ def test_money_out_of_range_is_refused_on_every_engine(offline: Databases, name:
 def test_a_datetime_before_1753_is_refused_by_sql_server_alone(offline: Databases) -> None:
     query = Product.insert(made=datetime.datetime(1752, 12, 31))
     assert datetime.datetime(1752, 12, 31) in written(query, "default")[1]
-    with pytest.raises(peewee.DataError, match="Product.made: 1752-12-31 00:00:00 is before 1753"):
+    with pytest.raises(peewee.DataError, match=r"Product\.made: 1752-12-31 00:00:00 is before 1753"):
         written(query, "new")
     assert "CAST(? AS DATETIME)" in written(Product.insert(made=datetime.datetime(1753, 1, 1)), "new")[0]
 
