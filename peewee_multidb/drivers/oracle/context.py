@@ -22,6 +22,9 @@ from .version import Version
 
 __all__ = ["PARAM", "OracleContext"]
 
+# Its stubs leave out what is used here.
+stock: Any = peewee
+
 #: A piece of SQL that becomes ``:1``, ``:2``, ... when the statement is complete.
 PARAM = "\0param"
 
@@ -44,7 +47,7 @@ ON_DELETE = re.compile(r"ON (DELETE|UPDATE) (.*)", re.IGNORECASE)
 BEFORE_CONDITION = frozenset({" WHERE ", " HAVING ", " ON ", " AND ", " OR ", "NOT "})
 
 
-class OracleContext(peewee.Context):
+class OracleContext(stock.Context):  # type: ignore[misc]
     """A context for one version of Oracle.
 
     Args:
@@ -96,7 +99,7 @@ class OracleContext(peewee.Context):
                 return self
         if keyword in REFUSED:
             raise self.unsupported(*REFUSED[keyword])
-        if keyword == " AS " and self.scope != peewee.SCOPE_CTE:  # type: ignore[attr-defined]
+        if keyword == " AS " and self.scope != stock.SCOPE_CTE:
             keyword = " "
         if keyword == " VALUES " and self.insert is not None:
             self.pending_values = True
@@ -122,28 +125,28 @@ class OracleContext(peewee.Context):
     # Dispatch
 
     def sql(self, obj: Any) -> Any:
-        if isinstance(obj, peewee.Entity):
+        if isinstance(obj, stock.Entity):
             names = [quoted(part, fold_names=self.fold_names) for part in obj._path if part]
             return super().literal(".".join(names))
-        if isinstance(obj, peewee.Expression):
+        if isinstance(obj, stock.Expression):
             return self._expression(obj)
-        if isinstance(obj, peewee.Query):
+        if isinstance(obj, stock.Query):
             return self._query(obj)
-        if isinstance(obj, peewee.NodeList):
+        if isinstance(obj, stock.NodeList):
             return self._list(obj)
-        if isinstance(obj, peewee.SQL):
+        if isinstance(obj, stock.SQL):
             return self._text(obj)
-        if isinstance(obj, peewee.CTE) and obj._recursive and not obj._columns:
+        if isinstance(obj, stock.CTE) and obj._recursive and not obj._columns:
             raise self.unsupported("A recursive CTE without names of its columns", "Give it columns=(...).")
-        if isinstance(obj, peewee.ForUpdate) and obj._of is not None:  # type: ignore[attr-defined]
+        if isinstance(obj, stock.ForUpdate) and obj._of is not None:
             raise self.unsupported("FOR UPDATE OF a table", "Lock the rows of all tables of the query.")
-        if isinstance(obj, peewee.ValuesList):
+        if isinstance(obj, stock.ValuesList):
             raise self.unsupported("A VALUES list as a table", "Use a UNION ALL of SELECTs.")
-        if isinstance(obj, peewee.Index):
+        if isinstance(obj, stock.Index):
             obj = self._index(obj)
         if self._expects_condition() and expressions.is_boolean(obj):
-            obj = peewee.Expression(obj, OP.EQ, 1)
-        return super().sql(obj)  # type: ignore[no-untyped-call]
+            obj = stock.Expression(obj, OP.EQ, 1)
+        return super().sql(obj)
 
     def _expects_condition(self) -> bool:
         return bool(self._sql) and (self._sql[-1] in BEFORE_CONDITION or self._sql[-2:] == ["WHEN", " "])
@@ -166,18 +169,18 @@ class OracleContext(peewee.Context):
         return node.__sql__(self)
 
     def _query(self, node: Any) -> Any:
-        if isinstance(node, peewee.SelectBase) and self.scope != peewee.SCOPE_COLUMN:  # type: ignore[attr-defined]
+        if isinstance(node, stock.SelectBase) and self.scope != stock.SCOPE_COLUMN:
             return self._select(node)
-        if isinstance(node, peewee._WriteQuery):
+        if isinstance(node, stock._WriteQuery):
             if node._order_by or node._limit is not None or node._offset is not None:
                 raise self.unsupported("A write with ORDER BY or LIMIT", "Select the keys first.")
             if getattr(node, "_from", None):
                 raise self.unsupported("UPDATE with FROM", "Use a subquery as the value.")
             if getattr(node, "_on_conflict", None) is not None:
                 raise self.unsupported("ON CONFLICT", "Use get_or_create(), or MERGE in a string of SQL.")
-        if not isinstance(node, peewee._WriteQuery):
+        if not isinstance(node, stock._WriteQuery):
             return node.__sql__(self)
-        outer, self.insert = self.insert, node if isinstance(node, peewee.Insert) else None
+        outer, self.insert = self.insert, node if isinstance(node, stock.Insert) else None
         with_sequence(node).__sql__(self)
         self.insert = outer
         if node._returning:
@@ -191,14 +194,14 @@ class OracleContext(peewee.Context):
 
     def _select(self, node: Any) -> Any:
         paged = node._limit is not None or node._offset is not None
-        is_plain = isinstance(node, peewee.Select)
+        is_plain = isinstance(node, stock.Select)
         has_source = not is_plain or bool(node._from_list)
         if not paged and has_source:
             return node.__sql__(self)
         clone = copy.copy(node)
         clone._limit = clone._offset = None
         if not has_source:
-            clone._from_list = [peewee.SQL("DUAL")]
+            clone._from_list = [stock.SQL("DUAL")]
         if not paged:
             return clone.__sql__(self)
         if is_plain and node._for_update is not None:
@@ -230,7 +233,7 @@ class OracleContext(peewee.Context):
         """Write the first row, and keep the parameters of all of them for one round trip."""
         super().literal(" VALUES ")
         if len(rows) == 1:
-            return super().sql(rows[0])  # type: ignore[no-untyped-call]
+            return super().sql(rows[0])
         pieces: list[str] | None = None
         for row in rows:
             context = self.as_new()
@@ -281,7 +284,7 @@ class OracleContext(peewee.Context):
 def with_sequence(query: Any) -> Any:
     """Return an INSERT that takes its key from the sequence of the primary key, or the query itself."""
     meta = getattr(query.table, "_meta", None)
-    field = getattr(meta, "primary_key", None)
+    field: Any = getattr(meta, "primary_key", None)
     sequence = getattr(field, "sequence", None)
     rows = getattr(query, "_insert", None)
     if not sequence or not rows or query._columns:
@@ -290,7 +293,7 @@ def with_sequence(query: Any) -> Any:
     found = list(rows) if many else [rows]
     if not all(isinstance(row, Mapping) for row in found):
         return query
-    key = peewee.NodeList((peewee.Entity(*sequence.split(".")), peewee.SQL(".NEXTVAL")), glue="")
+    key = stock.NodeList((stock.Entity(*sequence.split(".")), stock.SQL(".NEXTVAL")), glue="")
     filled = [row if field in row or field.name in row else {**row, field: key} for row in found]
     clone = copy.copy(query)
     clone._insert = filled if many else filled[0]

@@ -110,7 +110,7 @@ class OracleDatabase(Introspection, Dialect, SessionStatements, Opening):
         if isinstance(query, peewee.Context):
             context: Any = query
         else:
-            context = self.get_sql_context(**context_options)  # type: ignore[no-untyped-call]
+            context = self.get_sql_context(**context_options)
             context.sql(with_generated_key(query))
         sql, params = context.query()
         try:
@@ -127,7 +127,7 @@ class OracleDatabase(Introspection, Dialect, SessionStatements, Opening):
         self, sql: str, params: Sequence[Any], *, many: bool = False, returned: Sequence[Any] = ()
     ) -> Cursor:
         self._log_query(sql, params)  # type: ignore[attr-defined]
-        start = time.perf_counter() if self.query_hooks else None  # type: ignore[attr-defined]
+        start = time.perf_counter() if self.query_hooks else None
         try:
             cursor = self._ran(sql, params, many, returned)
         except Exception as error:
@@ -185,7 +185,7 @@ class OracleDatabase(Introspection, Dialect, SessionStatements, Opening):
     def _end(self, how: str) -> None:
         if self.is_closed():
             raise peewee.InterfaceError(f"Cannot {how}, database connection not open.")
-        conn = self._state.conn
+        conn = self._state.conn  # type: ignore[attr-defined]
         try:
             with peewee.__exception_wrapper__:  # type: ignore[attr-defined]
                 getattr(conn, how)()
@@ -203,7 +203,7 @@ class PooledOracleDatabase(PooledDatabase, OracleDatabase):  # type: ignore[misc
         return not conn.is_healthy()
 
 
-class _savepoint(peewee._savepoint):  # type: ignore[misc,name-defined]
+class _savepoint(peewee._savepoint):
     """A savepoint with a name that fits into 30 bytes; Oracle releases it with the transaction."""
 
     def __init__(self, db: OracleDatabase, sid: str | None = None) -> None:
@@ -229,7 +229,7 @@ def with_generated_key(query: Any) -> Any:
     meta = getattr(query.table, "_meta", None)
     if meta is None or not meta.auto_increment:
         return query
-    clone = copy.copy(query)
+    clone: Any = copy.copy(query)
     clone._returning = (meta.primary_key,)
     return clone
 
@@ -237,7 +237,7 @@ def with_generated_key(query: Any) -> Any:
 def name_of(node: Any) -> str:
     """Return what a returned column is called."""
     if isinstance(node, peewee.Alias):
-        return str(node._alias)
+        return str(node.name)
     return str(getattr(node, "column_name", None) or getattr(node, "name", "value"))
 
 

@@ -58,7 +58,7 @@ class Dialect(Base):
     param = PARAM
     quote = '""'
     commit_select = True
-    compound_select_parentheses = peewee.CSQ_PARENTHESES_NEVER  # type: ignore[attr-defined]
+    compound_select_parentheses = peewee.CSQ_PARENTHESES_NEVER
     for_update = True
     limit_max = None
     nulls_ordering = True

@@ -55,4 +55,4 @@ class OracleDriver(base.Driver):
                 database.be(parse_version(settings.server_version))
             except ConfigurationError as error:
                 raise ConfigurationError(f"{where}, server_version: {error}") from None
-        return database  # type: ignore[no-any-return]
+        return database

@@ -101,7 +101,8 @@ def is_column_definition(node: Any) -> bool:
 def in_order(node: Any) -> Any:
     """Return a column definition with its default in front of its constraints, where Oracle wants it."""
     name, kind, *rest = node.nodes
-    defaults, others = [], []
+    defaults: list[Any] = []
+    others: list[Any] = []
     for one in rest:
         is_default = isinstance(one, peewee.SQL) and str(one.sql).upper().startswith("DEFAULT")
         (defaults if is_default else others).append(one)

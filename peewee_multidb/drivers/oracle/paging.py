@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 __all__ = ["with_rownum"]
 
+# Its stubs leave out what is used here.
+stock: Any = peewee
+
 ROW, PAGE = "page_row", "page"
 
 
@@ -35,27 +38,27 @@ class Paged(peewee.Node):
         self.count = count
 
     def __sql__(self, ctx: Any) -> Any:
-        is_subquery = bool(ctx.subquery) or ctx.scope == peewee.SCOPE_SOURCE  # type: ignore[attr-defined]
+        is_subquery = bool(ctx.subquery) or ctx.scope == stock.SCOPE_SOURCE
         last = None if self.count is None else self.count + (self.first or 0)
         with ctx.scope_normal(parentheses=is_subquery, subquery=True, in_projection=False, in_expr=False):
-            ctx.literal("SELECT ").sql(peewee.CommaNodeList([self._column(*pair) for pair in self.columns]))
-            ctx.literal(" FROM (SELECT ").sql(peewee.Entity(PAGE)).literal(".*, ROWNUM ")
-            ctx.sql(peewee.Entity(ROW)).literal(" FROM ")
+            ctx.literal("SELECT ").sql(stock.CommaNodeList([self._column(*pair) for pair in self.columns]))
+            ctx.literal(" FROM (SELECT ").sql(stock.Entity(PAGE)).literal(".*, ROWNUM ")
+            ctx.sql(stock.Entity(ROW)).literal(" FROM ")
             with ctx.scope_normal(parentheses=True, subquery=False):
                 ctx.sql(self.inner)
-            ctx.literal(" ").sql(peewee.Entity(PAGE))
+            ctx.literal(" ").sql(stock.Entity(PAGE))
             if last is not None:
                 ctx.literal(" WHERE ROWNUM <= ").value(last, False)
             ctx.literal(")")
             if self.first:
-                ctx.literal(" WHERE ").sql(peewee.Entity(ROW)).literal(" > ").value(self.first, False)
+                ctx.literal(" WHERE ").sql(stock.Entity(ROW)).literal(" > ").value(self.first, False)
         return ctx
 
     @staticmethod
     def _column(inside: str, outside: str) -> Any:
         if inside == outside:
-            return peewee.Entity(inside)
-        return peewee.NodeList((peewee.Entity(inside), peewee.Entity(outside)))
+            return stock.Entity(inside)
+        return stock.NodeList((stock.Entity(inside), stock.Entity(outside)))
 
 
 def with_rownum(ctx: OracleContext, query: Any, limit: Any, offset: Any) -> Any:
@@ -68,24 +71,24 @@ def with_rownum(ctx: OracleContext, query: Any, limit: Any, offset: Any) -> Any:
         offset: how many rows to leave out, or None.
 
     Raises:
-        peewee.NotSupportedError: the columns have no names that could be told apart.
+        stock.NotSupportedError: the columns have no names that could be told apart.
     """
-    if not isinstance(query, peewee.Select) or not all(
+    if not isinstance(query, stock.Select) or not all(
         isinstance(n, (int, type(None))) for n in (limit, offset)
     ):
         raise ctx.unsupported("LIMIT on a compound query", "Wrap it: Select((query,), [...]).limit(...).")
     columns: list[tuple[str, str]] = []
     selected: list[Any] = []
     for number, node in enumerate(query._returning, 1):
-        if isinstance(node, peewee.Alias):
+        if isinstance(node, stock.Alias):
             columns.append((node._alias, node._alias))
             selected.append(node)
             continue
         inside = f"c{number}"
-        field = node.field if isinstance(node, peewee.FieldAlias) else node
+        field = node.field if isinstance(node, stock.FieldAlias) else node
         outside = getattr(field, "column_name", None) or getattr(field, "name", None)
         columns.append((inside, outside if isinstance(outside, str) and outside else inside))
-        selected.append(peewee.Alias(node, inside))
+        selected.append(stock.Alias(node, inside))
     inner = copy.copy(query)
     inner._returning = selected
     alias = inner._alias
