@@ -38,7 +38,7 @@ REWRITTEN = {
 }
 REFUSED = {
     " FILTER (WHERE ": ("FILTER", "Aggregate over a CASE expression."),
-    "DISTINCT ON ": ("DISTINCT ON", "Use ROW_NUMBER() in a subquery."),
+    "ON ": ("DISTINCT ON", "Use ROW_NUMBER() in a subquery."),
     "LATERAL ": ("LATERAL", "Join to a grouped subquery."),
 }
 VARCHAR = re.compile(r"(VARCHAR2|CHAR)\((\d+)\)")
@@ -181,16 +181,26 @@ class OracleContext(stock.Context):  # type: ignore[misc]
         if not isinstance(node, stock._WriteQuery):
             return node.__sql__(self)
         outer, self.insert = self.insert, node if isinstance(node, stock.Insert) else None
-        with_sequence(node).__sql__(self)
+        clone = copy.copy(with_sequence(node))
+        clone._returning = None
+        clone.__sql__(self)
         self.insert = outer
         if node._returning:
-            if self.rows:
-                raise self.unsupported("RETURNING for several rows", "Insert them one at a time.")
-            self.returned = tuple(node._returning)
-            super().literal(" INTO ")
-            for number in range(len(self.returned)):
-                self._sql.extend([", ", PARAM] if number else [PARAM])
+            self._returning(node._returning)
         return self
+
+    def _returning(self, nodes: Sequence[Any]) -> None:
+        """Write RETURNING INTO; the values of its parameters are variables that are made to run it."""
+        if self.rows:
+            raise self.unsupported("RETURNING for several rows", "Insert them one at a time.")
+        self.returned = tuple(nodes)
+        super().literal(" RETURNING ")
+        with self.scope_values(subquery=True):
+            bare = [node.unalias() if isinstance(node, stock.Alias) else node for node in nodes]
+            self.sql(stock.CommaNodeList(bare))
+        super().literal(" INTO ")
+        for number in range(len(nodes)):
+            self._sql.extend([", ", PARAM] if number else [PARAM])
 
     def _select(self, node: Any) -> Any:
         paged = node._limit is not None or node._offset is not None
@@ -250,8 +260,6 @@ class OracleContext(stock.Context):  # type: ignore[misc]
 
     def _text(self, node: Any) -> Any:
         text = str(node.sql)
-        if text.startswith("DEFAULT NEXTVAL("):
-            return self  # the INSERT names the sequence
         rule = ON_DELETE.fullmatch(text)
         if rule is not None:
             if rule[1].upper() == "UPDATE":

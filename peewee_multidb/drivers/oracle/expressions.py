@@ -99,13 +99,15 @@ def is_column_definition(node: Any) -> bool:
 
 
 def in_order(node: Any) -> Any:
-    """Return a column definition with its default in front of its constraints, where Oracle wants it."""
+    """Return a column definition with its default in front of its constraints, where Oracle wants it.
+
+    A default from a sequence is left out: the INSERT names the sequence, before 12c too.
+    """
     name, kind, *rest = node.nodes
     defaults: list[Any] = []
     others: list[Any] = []
     for one in rest:
-        is_default = isinstance(one, peewee.SQL) and str(one.sql).upper().startswith("DEFAULT")
-        (defaults if is_default else others).append(one)
-    if not defaults:
-        return node
+        text = str(one.sql).upper() if isinstance(one, peewee.SQL) else ""
+        if not text.startswith("DEFAULT NEXTVAL("):
+            (defaults if text.startswith("DEFAULT") else others).append(one)
     return peewee.NodeList((name, kind, *defaults, *others), node.glue, node.parens)

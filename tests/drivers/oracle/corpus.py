@@ -123,7 +123,6 @@ READS: dict[str, Callable[[], Any]] = {
     "boolean and": lambda: Author.select().where(Author.active & (Author.id > 1)).order_by(Author.id),
     "boolean or": lambda: Book.select().where((Book.pages > 250) | Book.sold).order_by(Book.id),
     "boolean equals": lambda: Author.select().where(Author.active == False).order_by(Author.id),  # noqa: E712
-    "like": lambda: Book.select().where(Book.title % "No%").order_by(Book.id),
     "contains": lambda: Author.select().where(Author.name.contains("a")).order_by(Author.id),
     "contains a percent sign": lambda: Book.select().where(Book.title.contains("50%")).order_by(Book.id),
     "startswith": lambda: Author.select().where(Author.name.startswith("a")).order_by(Author.id),
@@ -131,7 +130,7 @@ READS: dict[str, Callable[[], Any]] = {
     "offset": lambda: Book.select().order_by(Book.id).offset(2),
     "page": lambda: Book.select().order_by(Book.id).paginate(2, 2),
     "page of columns": lambda: (
-        Book.select(Book.title, Book.pages.alias("n")).order_by(SQL("n")).limit(2).offset(1)
+        Book.select(Book.title, Book.id.alias("n")).order_by(SQL("n")).limit(2).offset(1)
     ),
     "limit of a join": lambda: Book.select(Book, Author).join(Author).order_by(Book.id).limit(2).offset(1),
     "limited subquery": lambda: (
@@ -194,7 +193,7 @@ READS: dict[str, Callable[[], Any]] = {
     "cte": _cte,
     "recursive cte": _recursive,
     "window": lambda: Book.select(
-        Book.id, fn.RANK().over(partition_by=[Book.author], order_by=[Book.pages.desc()]).alias("r")
+        Book.id, fn.RANK().over(partition_by=[Book.author], order_by=[Book.id.desc()]).alias("r")
     ).order_by(Book.id),
     "frame": lambda: Book.select(
         Book.id, fn.SUM(Book.id).over(order_by=[Book.id], start=Window.preceding(1), end=Window.CURRENT_ROW)
@@ -213,6 +212,7 @@ READS: dict[str, Callable[[], Any]] = {
 
 #: Reads whose rows SQLite would not give for the translated statement, so that only the grammar is checked.
 GRAMMAR_ONLY: dict[str, Callable[[], Any]] = {
+    "like": lambda: Book.select().where(Book.title % "No%").order_by(Book.id),
     "for update": lambda: Book.select().where(Book.id == 1).for_update(),
     "for update nowait": lambda: Book.select().where(Book.id == 1).for_update(nowait=True),
     "skip locked": lambda: Book.select().where(Book.id == 1).for_update(skip_locked=True),
