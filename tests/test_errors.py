@@ -20,6 +20,7 @@ BASES = {
     "MissingShardKey": (peewee.InterfaceError,),
     "NoDatabaseSelected": (peewee.InterfaceError, peewee.ImproperlyConfigured),
     "NotAsynchronous": (errors.ConfigurationError, peewee.InterfaceError, AttributeError),
+    "NotTransactional": (peewee.NotSupportedError,),
     "PartialCommit": (peewee.OperationalError,),
     "ReadOnlyDatabase": (peewee.OperationalError,),
     "ScatterNotSupported": (peewee.NotSupportedError,),
