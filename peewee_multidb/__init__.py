@@ -4,6 +4,7 @@ A model says where it lives; a block, a request or a row's key says otherwise; a
 the right server, in that server's dialect, or is refused with a sentence that says why.
 """
 
+from .causality import unit_of_work
 from .errors import (
     ConfigurationError,
     CrossDatabaseQuery,
@@ -11,6 +12,7 @@ from .errors import (
     MissingShardKey,
     MultiDBError,
     NoDatabaseSelected,
+    NoReplicaAvailable,
     PartialCommit,
     ReadOnlyDatabase,
     ScatterNotSupported,
@@ -20,6 +22,7 @@ from .errors import (
 )
 from .model import Model, adopt, current_db, database_of, explain_route, use_shard
 from .registry import Databases, databases
+from .replicas import causal_token, use_causal_token
 from .routing import Route
 from .scope import propagate, use_db, use_primary, use_replica
 from .transactions import atomic
@@ -34,6 +37,7 @@ __all__ = [
     "Model",
     "MultiDBError",
     "NoDatabaseSelected",
+    "NoReplicaAvailable",
     "PartialCommit",
     "ReadOnlyDatabase",
     "Route",
@@ -44,11 +48,14 @@ __all__ = [
     "__version__",
     "adopt",
     "atomic",
+    "causal_token",
     "current_db",
     "database_of",
     "databases",
     "explain_route",
     "propagate",
+    "unit_of_work",
+    "use_causal_token",
     "use_db",
     "use_primary",
     "use_replica",

@@ -1,4 +1,4 @@
-"""Settings: a dict, a TOML file or the environment become frozen dataclasses.
+"""Settings are read here: a dict, a TOML file or the environment become the dataclasses of `settings`.
 
 Nothing connects here and no driver is looked up; this module only decides what was meant, and says
 so when it cannot. How a database URL is read, and how a password is kept, is in `urls`.
@@ -10,13 +10,21 @@ import importlib
 import os
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import peewee
 
 from .errors import ConfigurationError, nearest
+from .settings import (
+    FALLBACKS,
+    MIRROR,
+    POLICIES,
+    DatabaseSettings,
+    PoolSettings,
+    ReplicaSettings,
+    ReplicationSettings,
+)
 from .urls import SECRET_KEY, URL_PARTS, DatabaseURL, Secret, parse_url, seal, typed
 
 __all__ = [
@@ -24,78 +32,25 @@ __all__ = [
     "DatabaseURL",
     "PoolSettings",
     "ReplicaSettings",
+    "ReplicationSettings",
     "Secret",
     "check_shared",
     "parse_url",
+    "read_toml",
+    "secrets_from",
+    "secrets_from_env",
     "settings_from",
     "settings_from_env",
     "settings_from_toml",
 ]
-
-MIRROR = "mirror"
-
-
-@dataclass(frozen=True, slots=True)
-class PoolSettings:
-    """How many connections a database keeps, as `playhouse.pool` understands it.
-
-    Attributes:
-        max_connections: the most connections open at once.
-        stale_timeout: the age in seconds after which a connection is not used again; None is never.
-        timeout: how many seconds to wait for a free connection; None fails at once, 0 waits for ever.
-    """
-
-    max_connections: int = 20
-    stale_timeout: float | None = None
-    timeout: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class ReplicaSettings:
-    """A server that repeats a primary. Without a `url` it is a mirror: the primary itself, for tests."""
-
-    url: DatabaseURL | None
-
-    @property
-    def is_mirror(self) -> bool:
-        """Whether the replica is the primary itself."""
-        return self.url is None
-
-
-@dataclass(frozen=True, slots=True)
-class DatabaseSettings:
-    """What the registry needs to know to open one named database.
-
-    Exactly one of `url` and `database` is set; an existing peewee `database` is used as it is.
-
-    Attributes:
-        options: keyword arguments of the Peewee class and the driver, secrets sealed (see `unseal`).
-        password: the password of every server of this database whose URL has none.
-        server_version: the version to compile SQL for, for drivers that support several.
-    """
-
-    name: str
-    url: DatabaseURL | None = None
-    database: peewee.Database | None = None
-    replicas: tuple[ReplicaSettings, ...] = ()
-    read_only: bool = False
-    pool: PoolSettings | None = None
-    options: Mapping[str, Any] = field(default_factory=dict, hash=False)
-    password: Secret | None = None
-    server_version: str | None = None
-
-    def password_of(self, url: DatabaseURL) -> str | None:
-        """Reveal the password for `url`, which is this database's own or that of a replica."""
-        secret = url.password or self.password
-        return None if secret is None else secret.reveal()
-
 
 def settings_from(mapping: Mapping[str, object]) -> dict[str, DatabaseSettings]:
     """Read the settings of several databases.
 
     Args:
         mapping: a URL, a peewee `Database`, or a table of the fields of `DatabaseSettings`, by name.
-            In a table ``replicas`` lists URLs, tables with a ``url``, or ``"mirror"``; ``pool`` is
+            In a table ``replicas`` lists URLs, tables of the fields of `ReplicaSettings`, or
+            ``"mirror"``; ``replication`` is a table of the fields of `ReplicationSettings`; ``pool`` is
             True, a number of connections or a table of the fields of `PoolSettings`; ``password`` is
             the password, ``{"env": variable}`` or ``{"file": path}``.
 
@@ -136,6 +91,7 @@ def _database(name: object, value: object) -> DatabaseSettings:
             _replica(f"{where}, replica {number}", entry)
             for number, entry in enumerate(_take(where, table, "replicas", (list, tuple)) or (), 1)
         ),
+        replication=_replication(where, table),
         read_only=_take(where, table, "read_only", bool) or False,
         pool=_pool(where, table.get("pool")),
         options=_driver_options(where, _take(where, table, "options", Mapping) or {}),
@@ -179,9 +135,66 @@ def _replica(where: str, entry: object) -> ReplicaSettings:
     if entry == MIRROR:
         return ReplicaSettings(None)
     table = {"url": entry} if isinstance(entry, str) else _table(where, entry, ReplicaSettings.__slots__)
-    if table.get("url") == MIRROR:
-        return ReplicaSettings(None)
-    return ReplicaSettings(_url(where, table))
+    return ReplicaSettings(
+        None if table.get("url") == MIRROR else _url(where, table),
+        **_given(
+            weight=_number(where, table, "weight", above=0),
+            zone=_take(where, table, "zone", str),
+        ),
+    )
+
+
+def _replication(where: str, settings: Mapping[str, Any]) -> ReplicationSettings:
+    value = settings.get("replication")
+    where = f"{where}, replication"
+    if value is None:
+        return ReplicationSettings()
+    if not settings.get("replicas"):
+        raise ConfigurationError(f"{where}: it says how replicas are used, and there are none in 'replicas'")
+    table = _table(where, value, ReplicationSettings.__slots__)
+    fallback = _take(where, table, "fallback", str)
+    if fallback not in (None, *FALLBACKS):
+        raise ConfigurationError(f"{where}: 'fallback' is {fallback!r}; {nearest(fallback, FALLBACKS)}")
+    policy = table.get("policy")
+    if isinstance(policy, str) and policy not in POLICIES:
+        raise ConfigurationError(f"{where}: unknown policy {policy!r}; {nearest(policy, POLICIES)}")
+    if policy is not None and not isinstance(policy, str) and not callable(getattr(policy, "choose", None)):
+        raise ConfigurationError(
+            f"{where}: a policy is a name or an object with a method choose(servers), "
+            f"not a {type(policy).__name__}"
+        )
+    zone = _take(where, table, "zone", str)
+    if policy == "nearest" and zone is None:
+        raise ConfigurationError(f"{where}: the policy 'nearest' needs a 'zone': where this program runs")
+    limit = _take(where, table, "fallback_limit", int)
+    if limit is not None and limit < 0:
+        raise ConfigurationError(f"{where}: 'fallback_limit' must be at least 0")
+    return ReplicationSettings(
+        **_given(
+            policy=policy,
+            zone=zone,
+            fallback=fallback,
+            fallback_limit=limit,
+            max_lag=_number(where, table, "max_lag"),
+            wait_ms=_number(where, table, "wait_ms"),
+            window=_number(where, table, "window"),
+            backoff=_number(where, table, "backoff"),
+            check_interval=_number(where, table, "check_interval"),
+        )
+    )
+
+
+def _given(**values: Any) -> dict[str, Any]:
+    return {key: value for key, value in values.items() if value is not None}
+
+
+def _number(where: str, table: Mapping[str, Any], key: str, above: float | None = None) -> Any:
+    """Take a number that is at least 0, or greater than `above`; not a NaN, which compares to nothing."""
+    value = _take(where, table, key, (int, float))
+    if value is None or (value > above if above is not None else value >= 0):
+        return value
+    least = "at least 0" if above is None else f"above {above}"
+    raise ConfigurationError(f"{where}: {key!r} must be {least}")
 
 
 def _pool(where: str, value: object) -> PoolSettings | None:
@@ -195,16 +208,16 @@ def _pool(where: str, value: object) -> PoolSettings | None:
     if not isinstance(value, Mapping):
         raise ConfigurationError(f"{where}: expected true, a number or a table, not {type(value).__name__}")
     table = _table(where, value, PoolSettings.__slots__)
-    number = (int, float)
-    given = {
-        "max_connections": _take(where, table, "max_connections", int),
-        "stale_timeout": _take(where, table, "stale_timeout", number),
-        "timeout": _take(where, table, "timeout", number),
-    }
-    for key, least in (("max_connections", 1), ("stale_timeout", 0), ("timeout", 0)):
-        if given[key] is not None and given[key] < least:
-            raise ConfigurationError(f"{where}: {key!r} must be at least {least}")
-    return PoolSettings(**{key: value for key, value in given.items() if value is not None})
+    most = _take(where, table, "max_connections", int)
+    if most is not None and most < 1:
+        raise ConfigurationError(f"{where}: 'max_connections' must be at least 1")
+    return PoolSettings(
+        **_given(
+            max_connections=most,
+            stale_timeout=_number(where, table, "stale_timeout"),
+            timeout=_number(where, table, "timeout"),
+        )
+    )
 
 
 def _password(where: str, value: object) -> Secret | None:
@@ -278,9 +291,18 @@ def check_shared(databases: Iterable[DatabaseSettings]) -> None:
 
 
 def settings_from_toml(path: str | os.PathLike[str]) -> dict[str, DatabaseSettings]:
-    """Read the tables under ``[databases]`` of a TOML file; see `settings_from`.
+    """Read the tables under ``[databases]`` of a TOML file; see `settings_from` and `read_toml`.
 
     A relative SQLite path stays relative to the working directory, not to the file.
+    """
+    return settings_from(read_toml(path)["databases"])
+
+
+def read_toml(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Read a TOML file of settings: ``[databases]``, and perhaps ``secret_key``.
+
+    Args:
+        path: the file.
 
     Raises:
         ConfigurationError: the file cannot be read, is not TOML (with the line), or has no
@@ -296,9 +318,42 @@ def settings_from_toml(path: str | os.PathLike[str]) -> dict[str, DatabaseSettin
     else:
         if not isinstance(document.get("databases"), dict):
             raise ConfigurationError(f"{os.fspath(path)!r} has no [databases] table")
-        return settings_from(document["databases"])
+        return document
     # Outside of the except block: both errors may carry the whole document.
     raise ConfigurationError(f"{os.fspath(path)!r}: {problem}")
+
+
+def secrets_from(value: object) -> list[Secret]:
+    """Read ``secret_key``.
+
+    Args:
+        value: a text, ``{"env": variable}``, ``{"file": path}``, or a list of these.
+
+    Raises:
+        ConfigurationError: it is something else.
+    """
+    given = value if isinstance(value, (list, tuple)) else [value]
+    found = [_password("secret_key", one) for one in given]
+    if None in found or not found:
+        raise ConfigurationError("secret_key: expected a string, a table or a list of these, and no null")
+    return [one for one in found if one is not None]
+
+
+def secrets_from_env(
+    prefix: str = "MULTIDB_", environ: Mapping[str, str] | None = None
+) -> list[Secret] | None:
+    """Read ``<prefix>SECRET_KEY`` or ``<prefix>SECRET_KEY_FILE``; None when neither is set.
+
+    Args:
+        prefix: what the names of the variables begin with.
+        environ: where to look; None for the environment of the process.
+    """
+    variables = os.environ if environ is None else environ
+    if f"{prefix}SECRET_KEY" in variables:
+        return [Secret(variables[f"{prefix}SECRET_KEY"])]
+    if f"{prefix}SECRET_KEY_FILE" in variables:
+        return [Secret(file=variables[f"{prefix}SECRET_KEY_FILE"])]
+    return None
 
 
 def _toml_loader() -> Callable[[str], dict[str, Any]]:

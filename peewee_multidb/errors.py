@@ -20,6 +20,7 @@ __all__ = [
     "MissingShardKey",
     "MultiDBError",
     "NoDatabaseSelected",
+    "NoReplicaAvailable",
     "NotAsynchronous",
     "NotTransactional",
     "PartialCommit",
@@ -60,6 +61,10 @@ class CrossDatabaseQuery(MultiDBError, peewee.NotSupportedError):
 
 class ReadOnlyDatabase(MultiDBError, peewee.OperationalError):
     """A write was sent to a read-only database or under `use_replica`."""
+
+
+class NoReplicaAvailable(MultiDBError, peewee.OperationalError):
+    """No replica can be read, and the primary may not, or no more, answer in its place."""
 
 
 class MissingShardKey(MultiDBError, peewee.InterfaceError):

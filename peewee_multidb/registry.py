@@ -11,61 +11,32 @@ from __future__ import annotations
 import os
 import threading
 import weakref
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from os import PathLike
 from typing import Any
 
 import peewee
 
-from .config import DatabaseSettings, check_shared, settings_from, settings_from_env, settings_from_toml
-from .drivers import connections, find, open_server
-from .errors import ConfigurationError, MultiDBError, UnknownDatabase, nearest
+from .config import (
+    check_shared,
+    read_toml,
+    secrets_from,
+    secrets_from_env,
+    settings_from,
+    settings_from_env,
+)
+from .drivers import connections, find
+from .entry import Entry
+from .errors import ConfigurationError, UnknownDatabase, nearest
+from .server import ServerEvent
+from .settings import DatabaseSettings
+from .status import ServerStatus, status_of
+from .urls import Secret
 
-__all__ = ["Databases", "Entry", "databases"]
+__all__ = ["Databases", "Hook", "databases"]
 
-
-class Entry:
-    """One name of a registry: its settings and, once it was asked for, its Database object."""
-
-    __slots__ = ("_lock", "database", "name", "read_only", "settings")
-
-    def __init__(self, settings: DatabaseSettings) -> None:
-        self.name = settings.name
-        self.settings = settings
-        self.read_only = settings.read_only
-        self.database: peewee.Database | None = settings.database
-        self._lock = threading.Lock()
-        if self.database is not None:
-            connections.watch(self.database)
-
-    def open(self) -> peewee.Database:
-        """Return the Database object of the primary, made on the first call; this does not connect.
-
-        Raises:
-            ConfigurationError: the driver cannot make it, for want of a module or for its options.
-        """
-        with self._lock:
-            if self.database is None:
-                database = self._built()
-                connections.watch(database)
-                self.database = database
-            return self.database
-
-    def _built(self) -> peewee.Database:
-        url = self.settings.url
-        assert url is not None
-        try:
-            return open_server(self.settings, url, read_only=self.read_only)
-        except MultiDBError:
-            raise
-        except TypeError as error:
-            problem = str(error)
-        except (AttributeError, LookupError, ValueError) as error:
-            problem = type(error).__name__  # its text may quote a value, and a value may be a secret
-        raise ConfigurationError(f"database {self.name!r}: wrong options for {url.scheme}:// ({problem})")
-
-    def __repr__(self) -> str:
-        return f"<Entry {self.name!r}: {self.settings.url or type(self.database).__name__}>"
+#: What is called when something happened to a server.
+Hook = Callable[[ServerEvent], object]
 
 
 class Databases(Mapping[str, peewee.Database]):
@@ -73,15 +44,28 @@ class Databases(Mapping[str, peewee.Database]):
 
     Args:
         settings: the same mapping as for `configure`, or None for an empty registry.
+
+    Attributes:
+        on_eject: functions to call when a replica is left out after a connection error.
+        on_failback: functions to call when a replica that was left out gets reads again.
+        on_fallback: functions to call when a read goes to the primary for want of a replica.
+        secret_key: what `causal_token` signs with, at least 16 characters; several for a change of keys:
+            the first one signs, and each of them is accepted.
+
+    Each hook gets a `ServerEvent`; what it raises is logged, and the query goes on.
     """
 
     def __init__(self, settings: Mapping[str, Any] | None = None) -> None:
         self._lock = threading.Lock()
+        self.on_eject: list[Hook] = []
+        self.on_failback: list[Hook] = []
+        self.on_fallback: list[Hook] = []
+        self.secret_key: str | Secret | Sequence[str | Secret] | None = None
         #: The entries by name. Replaced as a whole, never changed: read it without a lock.
         self.entries: dict[str, Entry] = {}
         #: The Database objects that were asked for, by name; replaced as a whole too.
         self.live: dict[str, peewee.Database] = {}
-        #: The entries of those objects, by the id of the object.
+        #: The entries of those objects, and of their replicas', by the id of the object.
         self.entry_by_id: dict[int, Entry] = {}
         _registries.add(self)
         if settings is not None:
@@ -104,16 +88,24 @@ class Databases(Mapping[str, peewee.Database]):
     def load(self, path: str | PathLike[str]) -> None:
         """Replace everything by the ``[databases]`` of a TOML file.
 
+        Its ``secret_key``, if it has one, becomes that of the registry.
+
         Args:
             path: the file; relative SQLite paths in it are relative to the working directory.
 
         Raises:
             ConfigurationError: the file cannot be read or is wrong; nothing is replaced then.
         """
-        self._replace(settings_from_toml(path))
+        document = read_toml(path)
+        settings = settings_from(document["databases"])
+        secrets = secrets_from(document["secret_key"]) if "secret_key" in document else self.secret_key
+        self._replace(settings)
+        self.secret_key = secrets
 
     def load_env(self, prefix: str = "MULTIDB_") -> None:
         """Replace everything by databases from environment variables, such as ``MULTIDB_ERP__URL``.
+
+        ``MULTIDB_SECRET_KEY`` or ``MULTIDB_SECRET_KEY_FILE`` gives the ``secret_key``.
 
         Args:
             prefix: what the names of the variables begin with.
@@ -122,6 +114,9 @@ class Databases(Mapping[str, peewee.Database]):
             ConfigurationError: no such variable, or a wrong one; nothing is replaced then.
         """
         self._replace(settings_from_env(prefix))
+        secrets = secrets_from_env(prefix)
+        if secrets is not None:
+            self.secret_key = secrets
 
     def add(self, name: str, url_or_database: str | peewee.Database, **options: Any) -> None:
         """Add one database while the program runs.
@@ -162,16 +157,19 @@ class Databases(Mapping[str, peewee.Database]):
             self.entries = {n: e for n, e in self.entries.items() if n != name}
             self.live = {n: d for n, d in self.live.items() if n != name}
             self.entry_by_id = {i: e for i, e in self.entry_by_id.items() if e.name != name}
+        gone.remove()
         connections.each(_opened([gone]), _let_go)
 
     def _replace(self, settings: dict[str, DatabaseSettings]) -> None:
         entries = self._checked(settings)
         with self._lock:
             kept = {id(entry.database) for entry in entries.values()}
-            gone = [entry for entry in self.entries.values() if id(entry.database) not in kept]
-            _refuse_in_transaction(gone)
+            before = list(self.entries.values())
+            _refuse_in_transaction(entry for entry in before if id(entry.database) not in kept)
             self.entries, self.live, self.entry_by_id = entries, {}, {}
-        connections.each(_opened(gone), _let_go)
+        for entry in before:
+            entry.remove()
+        connections.each([one for one in _opened(before) if id(one) not in kept], _let_go)
 
     @staticmethod
     def _checked(settings: dict[str, DatabaseSettings]) -> dict[str, Entry]:
@@ -223,6 +221,11 @@ class Databases(Mapping[str, peewee.Database]):
                     return candidate
         return entry
 
+    def is_primary(self, database: peewee.Database) -> bool:
+        """Whether a Database object is the primary of a name here, and neither a replica nor unknown."""
+        entry = self.entry_of(database)
+        return entry is not None and entry.database is database
+
     def name_of(self, database: peewee.Database) -> str | None:
         """Return the name that a Database object has here, or None."""
         entry = self.entry_of(database)
@@ -247,8 +250,31 @@ class Databases(Mapping[str, peewee.Database]):
                 # Removed or replaced meanwhile: the caller's question was asked before that.
                 return database
             self.live = {**self.live, name: database}
-            self.entry_by_id = {**self.entry_by_id, id(database): entry}
+            self.entry_by_id = {**self.entry_by_id, **{id(one): entry for one in entry.databases()}}
         return database
+
+    # Servers
+
+    def status(self) -> list[ServerStatus]:
+        """Ask every server of every database how it is, one after the other.
+
+        A server that does not answer is reported and raises nothing.
+
+        Raises:
+            NotAsynchronous: outside of asyncio's bridge, for an asynchronous database: use `astatus`.
+        """
+        found = []
+        for name, entry in self.entries.items():
+            self[name]
+            found += status_of(entry)
+        return found
+
+    async def astatus(self) -> list[ServerStatus]:
+        """Ask every server as `status` does, asynchronous ones too."""
+        from playhouse.pwasyncio import greenlet_spawn  # type: ignore[import-untyped]
+
+        found: list[ServerStatus] = await greenlet_spawn(self.status)
+        return found
 
     # Connections
 
@@ -295,7 +321,7 @@ class Databases(Mapping[str, peewee.Database]):
     def _new_locks(self) -> None:
         self._lock = threading.Lock()
         for entry in self.entries.values():
-            entry._lock = threading.Lock()
+            entry.start_afresh()
 
     # Tables
 
@@ -329,7 +355,7 @@ _sort_models: Any = peewee.sort_models  # type: ignore[attr-defined]
 
 def _opened(entries: Iterable[Entry]) -> list[peewee.Database]:
     """Return the Database objects that there are: looked up before, or made by the user."""
-    return [entry.database for entry in entries if entry.database is not None]
+    return [database for entry in entries for database in entry.databases()]
 
 
 def _let_go(database: peewee.Database) -> None:

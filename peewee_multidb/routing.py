@@ -6,7 +6,6 @@ function and keeps the reasons that it gives on its way.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -25,29 +24,10 @@ __all__ = [
     "describe",
     "follow",
     "live",
-    "only_reads",
     "refuse_write",
-    "role_for",
+    "role_node",
     "statement_of",
 ]
-
-# Quoted strings, quoted names and comments: what stands in them is no keyword.
-_LITERALS = re.compile(r"'[^']*'|\"[^\"]*\"|`[^`'\"]*`|\[[^\]'\"`/-]*\]|--[^\n]*|/\*.*?\*/", re.DOTALL)
-# Where engines differ in where a literal or a comment ends: backslashes, dollar quotes, MySQL's comments
-# that are executed, nested comments, ``#`` and ``--`` comments.
-_AMBIGUOUS = re.compile(
-    r"\\|\$\w*\$|#|/\*M?!|/\*(?:(?!\*/).)*/\*|--(?!\s|$)", re.DOTALL | re.IGNORECASE
-)
-# A number may touch the keyword after it: 1e5INTO is two words to some engines.
-_WORDS = re.compile(r"\d[\d.]*(?:e[+-]?\d+)?|([^\W\d]\w*)")
-_READING_WORDS = frozenset({"select", "with", "values", "show", "explain", "describe", "desc", "table"})
-_WRITING_WORDS = frozenset(
-    [
-        *("insert", "update", "delete", "merge", "replace", "into", "copy", "set", "truncate"),
-        *("create", "alter", "drop", "grant", "revoke", "lock", "analyze", "vacuum"),
-        *("call", "exec", "execute", "do"),
-    ]
-)
 
 #: Called with a sentence at each step of a decision.
 Reasons = Callable[[str], None]
@@ -189,30 +169,32 @@ def describe(home: Home, target: Target) -> str:
     return f"an unregistered {type(target).__name__} ({database!r})"
 
 
-def role_for(home: Home, scope: Scope | None, is_write: bool) -> str:
-    """Return the role of a query: a write is always the primary's business."""
-    if is_write:
-        return "primary"
-    return _role_of(scope, home) or "primary"
-
-
-def _role_of(scope: Scope | None, home: Home) -> str | None:
-    """Return the role of the block that a query runs in, or else of the one that it was built in."""
+def role_node(home: Home, scope: Scope | None) -> Scope | None:
+    """Return the scope that gives a query its role: around where it runs, or else where it was built."""
     around = scopes.current()
-    role = None if around is None else scopes.role_of(around, home)
-    return role if role is not None or scope is around else scopes.role_of(scope, home)
+    node = None if around is None else scopes.role_node(around, home)
+    return node if node is not None or scope is around else scopes.role_node(scope, home)
 
 
-def refuse_write(home: Home, scope: Scope | None, database: peewee.Database, what: str) -> None:
-    """Raise if the scope or the database admits only reads.
+def refuse_write(
+    home: Home, scope: Scope | None, database: peewee.Database, what: str, role: str | None = None
+) -> None:
+    """Raise if the query, the scope or the database admits only reads.
 
     Args:
         what: the statement, for the message, such as ``"INSERT"``.
+        role: what the query itself says, if it does.
 
     Raises:
         ReadOnlyDatabase: the role is replica, or the database is configured as read-only.
     """
-    if _role_of(scope, home) == "replica":
+    if role == "replica":
+        raise ReadOnlyDatabase(
+            f"{what} on {home.model.__name__} says role='replica': a replica takes no writes. "
+            "Leave the role out."
+        )
+    node = None if role is not None else role_node(home, scope)
+    if node is not None and node.entry.role == "replica":
         raise ReadOnlyDatabase(
             f"{what} on {home.model.__name__} inside use_replica(): a replica takes no writes. "
             "Leave the block, or wrap the write in use_primary()."
@@ -240,22 +222,6 @@ def _home_reason(home: Home) -> str:
     if home.name == "default":
         return f"no scope applies, and {home.model.__name__} lives in the default database"
     return f"no scope applies, and it is {home.model.__name__}.Meta.db_name"
-
-
-def only_reads(sql: str) -> bool:
-    """Whether raw SQL is provably a read: each statement's first word says so and no word in it can write.
-
-    A function that it calls may still write; a read-only session on the server is what stops that.
-    """
-    # What one engine takes for a string may be a statement on another: then nothing is taken out.
-    text = _LITERALS.sub(" ", sql)
-    if _AMBIGUOUS.search(sql) or any(quote in text for quote in "'\"`["):
-        text = sql
-    statements = [list(filter(None, _WORDS.findall(part))) for part in text.lower().split(";")]
-    statements = [words for words in statements if words]
-    return bool(statements) and all(
-        words[0] in _READING_WORDS and not _WRITING_WORDS.intersection(words) for words in statements
-    )
 
 
 def statement_of(query: Any) -> str:

@@ -42,6 +42,13 @@ class Entry(Protocol):
     renames: Mapping[str, str]
     #: The name it gives is meant literally: no rename applies to it.
     final: bool
+    #: The roles of the scopes around it are of no concern inside.
+    bounds_roles: bool
+
+    @property
+    def places(self) -> bool:
+        """Whether it can have a say in where queries go, and not only in their role."""
+        ...
 
     def vouches(self, home: Home) -> bool:
         """Whether the model is where this entry says, although its ``db_name`` may not list that."""
@@ -59,11 +66,13 @@ class Entry(Protocol):
 class Scope:
     """One entered scope and the ones around it."""
 
-    __slots__ = ("entry", "parent")
+    __slots__ = ("entry", "parent", "pins")
 
     def __init__(self, entry: Entry, parent: Scope | None) -> None:
         self.entry = entry
         self.parent = parent
+        #: The replicas that a block with the role of one keeps; made by the first read in it.
+        self.pins: dict[Any, Any] | None = None
 
     def __deepcopy__(self, memo: Any) -> Scope:
         # It never changes; and what it names, a Database object perhaps, is not the copy's to have anew.
@@ -112,6 +121,13 @@ def pop(entry: Entry) -> None:
         _current.set(rest)
 
 
+def placing(scope: Scope | None) -> Scope | None:
+    """Return the innermost scope that can have a say in where queries go."""
+    while scope is not None and not scope.entry.places:
+        scope = scope.parent
+    return scope
+
+
 def place(scope: Scope | None, home: Home) -> tuple[Target, Entry] | None:
     """Return where the innermost scope that applies to the model sends it, and that scope's entry.
 
@@ -146,10 +162,19 @@ def renamed(scope: Scope | None, name: str) -> str:
 
 def role_of(scope: Scope | None, home: Home) -> str | None:
     """Return the role that the innermost scope with a role gives the model, or None."""
+    node = role_node(scope, home)
+    return None if node is None else node.entry.role
+
+
+def role_node(scope: Scope | None, home: Home) -> Scope | None:
+    """Return the innermost scope that gives the model a role, or None."""
     node = scope
     while node is not None:
-        if node.entry.role is not None and node.entry.concerns(home):
-            return node.entry.role
+        entry = node.entry
+        if entry.role is not None and entry.concerns(home):
+            return node
+        if entry.bounds_roles:
+            return None
         node = node.parent
     return None
 
@@ -185,6 +210,7 @@ class use_db:
     __slots__ = ("models", "name", "renames", "role")
 
     final = False
+    bounds_roles = False
 
     def __init__(
         self,
@@ -237,6 +263,11 @@ class use_db:
                 return name
         return None if home.pinned else self.name
 
+    @property
+    def places(self) -> bool:
+        """Whether this scope names a database, and not only a role."""
+        return self.name is not None or bool(self.renames)
+
     def vouches(self, home: Home) -> bool:
         """Whether a model of that home is in this scope's database anyway: never."""
         return False
@@ -286,7 +317,10 @@ def use_primary() -> use_db:
 
 
 def use_replica() -> use_db:
-    """Return a scope in which reads run on replicas, and a write raises `ReadOnlyDatabase`."""
+    """Return a scope in which reads run on replicas, and a write raises `ReadOnlyDatabase`.
+
+    Each database is read from one replica as long as the block lasts, so that two answers agree.
+    """
     return use_db(role="replica")
 
 

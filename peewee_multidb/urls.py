@@ -132,6 +132,7 @@ class DatabaseURL:
         module: the DB-API module that the scheme asks for, if it does.
         role: the database role to take on after connecting, from ``user(role)@host``.
         host: a host name, an address without brackets, or the folder of a unix socket.
+        alternatives: hosts and ports after the first one; the server is whichever takes writes.
         database: the decoded name; for SQLite a path, ``:memory:`` or a whole ``file:`` URI.
         options: what followed the ``?``, typed as `playhouse.db_url` types it.
     """
@@ -146,6 +147,7 @@ class DatabaseURL:
     port: int | None = None
     database: str = ""
     options: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    alternatives: tuple[tuple[str, int | None], ...] = ()
 
     def __str__(self) -> str:
         query = "&".join(f"{quote(key)}={_shown(value)}" for key, value in self.options.items())
@@ -159,13 +161,17 @@ class DatabaseURL:
         role = f"({quote(self.role, safe='')})" if self.role else ""
         password = ":***" if self.password else ""
         at = "@" if user or role or password else ""
-        host = f"[{self.host}]" if self.host and ":" in self.host else quote(self.host or "", safe="")
-        port = f":{self.port}" if self.port else ""
+        hosts = ",".join(_address(host, port) for host, port in self.addresses)
         path = quote(self.database, safe="")
-        return f"{self.scheme}://{user}{role}{password}{at}{host}{port}/{path}" + (query and f"?{query}")
+        return f"{self.scheme}://{user}{role}{password}{at}{hosts}/{path}" + (query and f"?{query}")
 
     def __repr__(self) -> str:
         return f"DatabaseURL({str(self)!r})"
+
+    @property
+    def addresses(self) -> tuple[tuple[str | None, int | None], ...]:
+        """Every host with its port, in the order of the URL."""
+        return ((self.host, self.port), *self.alternatives)
 
     @property
     def is_private_memory(self) -> bool:
@@ -176,6 +182,11 @@ class DatabaseURL:
     def shared_memory(self) -> str | None:
         """The name of the in-memory SQLite database that all connections of the process share."""
         return (memory_name(self.database) or None) if self.engine == "sqlite" else None
+
+
+def _address(host: str | None, port: int | None) -> str:
+    shown = f"[{host}]" if host and ":" in host else quote(host or "", safe="")
+    return f"{shown}:{port}" if port else shown
 
 
 def memory_name(database: str) -> str | None:
@@ -200,8 +211,9 @@ def parse_url(text: str) -> DatabaseURL:
 
     ``engine[+module]://user(role):password@host:port/database?option=value`` for servers, where every
     part is percent-decoded, an IPv6 address stands in brackets, and a unix socket is given by
-    ``?host=/folder``. For SQLite: ``sqlite:///relative/path``, ``sqlite:////absolute/path``,
-    ``sqlite:///:memory:``, ``sqlite://`` (memory), ``sqlite:///file:...`` and a bare ``file:...`` URI.
+    ``?host=/folder``. Several hosts, ``host:port,host:port``, are one server that may change its place.
+    For SQLite: ``sqlite:///relative/path``, ``sqlite:////absolute/path``, ``sqlite:///:memory:``,
+    ``sqlite://`` (memory), ``sqlite:///file:...`` and a bare ``file:...`` URI.
 
     Raises:
         ConfigurationError: the text is not such a URL. The message never quotes it, since what could
@@ -230,20 +242,14 @@ def parse_url(text: str) -> DatabaseURL:
         raise ConfigurationError(f"the {scheme} URL holds an '@' that is not escaped; {ESCAPE}")
     user, colon, password = userinfo.partition(":")
     named = re.fullmatch(r"([^()]*)(?:\(([^()]+)\))?", user)
-    located = re.fullmatch(r"(?:\[([^][]*)\]|([^][:]*))(?::([0-9]{0,5}))?", address)
     if named is None:
         raise ConfigurationError(
             f"the user of the {scheme} URL must look like 'user' or 'user(role)'; {ESCAPE}"
         )
-    if located is None or int(located[3] or 1) not in range(1, 65536):
-        raise ConfigurationError(
-            f"the host and port of the {scheme} URL must look like 'host', 'host:5432' or '[::1]:5432' "
-            f"with a port from 1 to 65535; {ESCAPE}"
-        )
-    if located[1] is not None and not _is_ipv6(located[1]):
-        raise ConfigurationError(f"the brackets of the {scheme} URL do not hold an IPv6 address")
+    (host, port), *alternatives = [_located(scheme, part) for part in address.split(",")]
+    if alternatives and not all((host, *(one for one, _ in alternatives))):
+        raise ConfigurationError(f"one of the hosts of the {scheme} URL is empty; {ESCAPE}")
     options = _options(query)
-    host = _decoded(located[1] or located[2] or "")
     secret = Secret(_decoded(password)) if colon else None
     # libpq's habit: ?host= for the folder of a unix socket, and ?password= (PyMySQL: passwd).
     for key in sorted(URL_PARTS & options.keys()):
@@ -261,10 +267,23 @@ def parse_url(text: str) -> DatabaseURL:
         password=secret,
         role=_decoded(named[2]) if named[2] else None,
         host=host or None,
-        port=int(located[3]) if located[3] else None,
+        port=port,
         database=_decoded(path),
         options=options,
+        alternatives=tuple(alternatives),
     )
+
+
+def _located(scheme: str, address: str) -> tuple[str, int | None]:
+    located = re.fullmatch(r"(?:\[([^][]*)\]|([^][:]*))(?::([0-9]{0,5}))?", address)
+    if located is None or int(located[3] or 1) not in range(1, 65536):
+        raise ConfigurationError(
+            f"the host and port of the {scheme} URL must look like 'host', 'host:5432' or '[::1]:5432' "
+            f"with a port from 1 to 65535; {ESCAPE}"
+        )
+    if located[1] is not None and not _is_ipv6(located[1]):
+        raise ConfigurationError(f"the brackets of the {scheme} URL do not hold an IPv6 address")
+    return _decoded(located[1] or located[2] or ""), int(located[3]) if located[3] else None
 
 
 def _sqlite_path(rest: str, query: str) -> tuple[str, str]:

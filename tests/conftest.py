@@ -10,50 +10,111 @@ import itertools
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import hypothesis
 import pytest
 
 from peewee_multidb import databases
+from peewee_multidb.testing.servers import (
+    MariaDBCluster,
+    MariaDBServer,
+    PostgresCluster,
+    PostgresServer,
+    Unavailable,
+)
 from tests import engines, scale
-from tests.servers import MariaDBServer, PostgresServer, Server, Unavailable
 from tests.world import World
 
 hypothesis.settings.register_profile("quick", max_examples=50, deadline=None)
 hypothesis.settings.register_profile("soak", max_examples=2000, deadline=None)
 hypothesis.settings.load_profile("soak" if os.environ.get("MULTIDB_SOAK") == "1" else "quick")
 
-AnyServer = TypeVar("AnyServer", bound=Server)
+Started = TypeVar("Started", PostgresServer, MariaDBServer, PostgresCluster, MariaDBCluster)
 NewUrl = Callable[[], str]
+NewSettings = Callable[[], dict[str, Any]]
 
 _numbers = itertools.count(1)
 
 
-def _running(server: AnyServer) -> Iterator[AnyServer]:
+def _running(started: Started, engine: str) -> Iterator[Started]:
     reason = ""
     try:
-        server.start()
+        started.start()
     except Unavailable as error:
         reason = str(error)
     if reason and os.environ.get("MULTIDB_REQUIRE_SERVERS") == "1":
-        pytest.fail(f"{server.engine} is required: {reason}", pytrace=False)
+        pytest.fail(f"{engine} is required: {reason}", pytrace=False)
     if reason:
-        pytest.skip(f"no {server.engine}: {reason}")
-    yield server
-    server.close()
+        pytest.skip(f"no {engine}: {reason}")
+    yield started
+    started.close()
 
 
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[PostgresServer]:
     """The session's PostgreSQL primary. Tests that stop or reconfigure a server start their own."""
-    yield from _running(PostgresServer())
+    yield from _running(PostgresServer(), "PostgreSQL")
 
 
 @pytest.fixture(scope="session")
 def mariadb_server() -> Iterator[MariaDBServer]:
     """The session's MariaDB primary. Tests that stop or reconfigure a server start their own."""
-    yield from _running(MariaDBServer())
+    yield from _running(MariaDBServer(), "MariaDB")
+
+
+@pytest.fixture(scope="session")
+def postgres_cluster() -> Iterator[PostgresCluster]:
+    """The session's PostgreSQL primary with two replicas.
+
+    Tests may pause, delay and disconnect the replicas of a fixture that is built on this one, which puts
+    it right again. Tests that kill or promote start a cluster of their own.
+    """
+    yield from _running(PostgresCluster(replicas=2), "PostgreSQL")
+
+
+@pytest.fixture(scope="session")
+def mariadb_cluster() -> Iterator[MariaDBCluster]:
+    """The session's MariaDB primary with two replicas; see `postgres_cluster`."""
+    yield from _running(MariaDBCluster(replicas=2), "MariaDB")
+
+
+def _fresh_settings(cluster: PostgresCluster | MariaDBCluster) -> Iterator[NewSettings]:
+    names: list[str] = []
+
+    def new_settings() -> dict[str, Any]:
+        names.append(f"test_{next(_numbers)}")
+        cluster.create_database(names[-1])
+        return cluster.settings(names[-1])
+
+    yield new_settings
+    cluster.restore()
+    for name in names:
+        cluster.drop_database(name)
+
+
+@pytest.fixture
+def new_postgres_cluster_settings(postgres_cluster: PostgresCluster) -> Iterator[NewSettings]:
+    """Call it for the settings of one more empty database on a PostgreSQL primary and its replicas."""
+    yield from _fresh_settings(postgres_cluster)
+
+
+@pytest.fixture
+def new_mariadb_cluster_settings(mariadb_cluster: MariaDBCluster) -> Iterator[NewSettings]:
+    """Call it for the settings of one more empty database on a MariaDB primary and its replicas."""
+    yield from _fresh_settings(mariadb_cluster)
+
+
+@pytest.fixture
+def postgres_cluster_settings(new_postgres_cluster_settings: NewSettings) -> dict[str, Any]:
+    """What `configure` takes for an empty database on a PostgreSQL primary and two replicas in step."""
+    return new_postgres_cluster_settings()
+
+
+@pytest.fixture
+def mariadb_cluster_settings(new_mariadb_cluster_settings: NewSettings) -> dict[str, Any]:
+    """What `configure` takes for an empty database on a MariaDB primary and two replicas in step."""
+    return new_mariadb_cluster_settings()
 
 
 def _fresh_databases(server: PostgresServer | MariaDBServer) -> Iterator[NewUrl]:

@@ -39,8 +39,8 @@ FENCE = re.compile(r"^(?P<indent> *)(?P<ticks>`{3,})(?P<info>.*)$")
 KINDS = frozenset({"console", "output", "python", "toml"})
 #: Directives of Sphinx that hold no code.
 DIRECTIVES = frozenset({"eval-rst", "figure", "image", "include", "toctree"})
-#: A server as the page's reader sees it; on a page with ``servers:`` it becomes a real one.
-SERVER_URL = re.compile(r"(postgresql|mysql|mariadb)(\+\w+)?://([\w.@:-]+/\w+)")
+#: A server as the page's reader sees it, or several; they become real ones if the front matter says so.
+SERVER_URL = re.compile(r"(postgresql|mysql|mariadb)(\+\w+)?://([\w.@:,-]+/\w+)")
 #: Commands that bring the package to the reader's machine; here it is installed already.
 INSTALLING = ("python3 -m venv", ". .venv/bin/activate", "pip install", "mkdir shop", "cd shop")
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
@@ -62,11 +62,17 @@ class Block:
 
 @dataclass
 class Page:
-    """A page's blocks and the servers that its front matter asks for."""
+    """A page's blocks and the servers that its front matter asks for.
+
+    ``servers: postgres`` makes each URL of the page a database of its own on a real server.
+    ``clusters: postgres`` makes the hosts that have a database of the same name the primary and the
+    replicas of a cluster, in the order in which the page shows them.
+    """
 
     path: Path
     blocks: list[Block] = field(default_factory=list)
     servers: list[str] = field(default_factory=list)
+    clusters: list[str] = field(default_factory=list)
 
     @classmethod
     def read(cls, path: Path) -> Page:
@@ -74,8 +80,7 @@ class Page:
         page = cls(path)
         if lines and lines[0] == "---":
             matter = lines[1 : lines.index("---", 1)]
-            named = [line.partition(":")[2] for line in matter if line.startswith("servers:")]
-            page.servers = " ".join(named).replace(",", " ").split()
+            page.servers, page.clusters = _listed(matter, "servers"), _listed(matter, "clusters")
         page.blocks = list(_fences(path, lines))
         return page
 
@@ -83,6 +88,11 @@ class Page:
         """Every server URL on the page, in order, each once."""
         text = "\n".join(block.text for block in self.blocks)
         return list(dict.fromkeys(match[0] for match in SERVER_URL.finditer(text)))
+
+
+def _listed(matter: list[str], key: str) -> list[str]:
+    named = [line.partition(":")[2] for line in matter if line.startswith(f"{key}:")]
+    return " ".join(named).replace(",", " ").split()
 
 
 def _fences(path: Path, lines: list[str]) -> Iterator[Block]:

@@ -164,7 +164,7 @@ def test_no_repr_and_no_error_shows_a_password(password: str) -> None:
     [
         ({"url": URL, "replica": []}, "database 'erp': unknown key 'replica'; did you mean 'replicas'?"),
         ({"url": URL, "pool": {"max_conections": 3}}, "erp', pool: unknown key .* 'max_connections'"),
-        ({"url": URL, "replicas": [URL, {"weight": 2}]}, "erp', replica 2: unknown key 'weight'"),
+        ({"url": URL, "replicas": [URL, {"weigth": 2}]}, "erp', replica 2: unknown key 'weigth'"),
         ({"url": URL, "replicas": [{}]}, "erp', replica 1: 'url' is missing"),
         ({"url": URL, "replicas": [""]}, "erp', replica 1: not a database URL"),
         ({"url": URL, "replicas": [3]}, "erp', replica 1: expected a URL or a table, not int"),

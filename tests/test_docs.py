@@ -5,12 +5,14 @@ from __future__ import annotations
 import inspect
 import re
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
 import peewee_multidb
 from peewee_multidb import config, drivers, errors, shards
 from peewee_multidb.model.metadata import OPTIONS
+from peewee_multidb.testing import servers
 from tests.pages import SERVER_URL, Mismatch, Page, run_apart
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
@@ -22,24 +24,72 @@ def _id(path: Path) -> str:
     return path.relative_to(DOCS).as_posix()
 
 
+def _real_urls(page: Page, request: pytest.FixtureRequest) -> dict[str, str]:
+    """A real server's URL for each one that the page shows."""
+    for kind in page.servers:
+        # Also for a page that starts its own: where there is no server the page cannot run.
+        request.getfixturevalue(f"{kind}_server")
+    urls: dict[str, str] = {}
+    real: dict[tuple[str, str], list[str]] = {}
+    hosts: dict[tuple[str, str], list[str]] = {}
+    for shown in page.server_urls() if page.servers or page.clusters else ():
+        engine, module, where = SERVER_URL.match(shown).groups()  # type: ignore[union-attr]
+        kind = "postgres" if engine == "postgresql" else "mariadb"
+        wanted = f"shows {shown}; add `servers: {kind}` to the front matter"
+        assert kind in page.servers + page.clusters, wanted
+        shown_hosts, _, name = where.rpartition("@")[2].partition("/")
+        one = (kind, name if kind in page.clusters else where)
+        if one not in real and kind in page.clusters:
+            settings = request.getfixturevalue(f"new_{kind}_cluster_settings")()
+            real[one] = [settings["url"], *settings["replicas"]]
+        elif one not in real:
+            real[one] = [request.getfixturevalue(f"new_{kind}_url")()]
+        known = hosts.setdefault(one, [])
+        known += [host for host in shown_hosts.split(",") if host not in known]
+        assert len(known) <= len(real[one]), f"{known}: more servers with {name!r} than there are"
+        account, _, there = real[one][0].rpartition("://")[2].rpartition("@")
+        addresses = [urlsplit(url).netloc.rpartition("@")[2] for url in real[one]]
+        meant = ",".join(addresses[known.index(host)] for host in shown_hosts.split(","))
+        urls[shown] = f"{engine}{module or ''}://{account}@{meant}/{there.partition('/')[2]}"
+    return urls
+
+
 @pytest.mark.parametrize("path", PAGES, ids=_id)
 def test_every_code_block_of_the_page_runs_and_prints_what_it_shows(
     path: Path, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     page = Page.read(path)
-    urls: dict[str, str] = {}
-    if page.servers:
-        real: dict[tuple[str, str], str] = {}
-        for shown in page.server_urls():
-            engine, module, where = SERVER_URL.match(shown).groups()  # type: ignore[union-attr]
-            kind = "postgres" if engine == "postgresql" else "mariadb"
-            assert kind in page.servers, f"shows {shown}; add `servers: {kind}` to the front matter"
-            if (kind, where) not in real:
-                real[kind, where] = request.getfixturevalue(f"new_{kind}_url")()
-            urls[shown] = engine + (module or "") + real[kind, where][real[kind, where].index("://") :]
-    trouble = run_apart(path, urls, tmp_path)
+    trouble = run_apart(path, _real_urls(page, request), tmp_path)
     if trouble:
         pytest.fail(trouble, pytrace=False)
+
+
+@pytest.mark.parametrize("kind", ["postgres", "mariadb"])
+def test_the_hosts_of_a_page_with_clusters_are_a_primary_and_its_replicas(
+    kind: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    engine = "postgresql" if kind == "postgres" else "mysql"
+    role = "pg_is_in_recovery()::int" if kind == "postgres" else "@@read_only"
+    path = tmp_path / "page.md"
+    path.write_text(f"""---
+clusters: {kind}
+---
+```python
+from peewee_multidb import Databases
+urls = ["{engine}://app@db1/app", "{engine}://app@db2/app", "{engine}://app@db3/app", "{engine}://app@db1/b"]
+databases = Databases(dict(zip("abcd", urls)))
+[databases[name].execute_sql("SELECT {role}").fetchone()[0] for name in "abcd"]  # -> [0, 1, 1, 0]
+databases.close_all()
+several = "{engine}://app@db3,db1/app"
+```
+""")
+    page = Page.read(path)
+    urls = _real_urls(page, request)
+    primary, _, replica, other, several = urls.values()
+    address = {url: urlsplit(url).netloc.rpartition("@")[2] for url in urls.values()}
+    assert address[several] == f"{address[replica]},{address[primary]}"
+    assert address[other] == address[primary] and urlsplit(other).path != urlsplit(primary).path
+    assert run_apart(path, urls, tmp_path) == ""
 
 
 TRACEBACK = "```output\nTraceback (most recent call last):\n  ...\n"
@@ -112,6 +162,7 @@ def _is_for_authors(name: str, value: object) -> bool:
         *(f"peewee_multidb.errors.{name}" for name in errors.__all__ if name not in peewee_multidb.__all__),
         *(f"peewee_multidb.config.{name}" for name in config.__all__ if name.endswith("Settings")),
         *(f"peewee_multidb.shards.{name}" for name in shards.__all__),
+        *(f"peewee_multidb.testing.servers.{name}" for name in servers.__all__),
         *(
             f"peewee_multidb.drivers.{name}"
             for name, it in vars(drivers).items()
@@ -119,7 +170,7 @@ def _is_for_authors(name: str, value: object) -> bool:
         ),
     ],
 )
-def test_every_name_that_driver_and_rule_authors_use_is_in_the_reference(name: str) -> None:
+def test_every_name_that_authors_of_drivers_rules_and_tests_use_is_in_the_reference(name: str) -> None:
     assert name in _documented()
 
 

@@ -17,14 +17,15 @@ import pytest
 import peewee_multidb
 from peewee_multidb import Databases, Model, config, drivers, use_db
 from peewee_multidb.drivers import session
+from peewee_multidb.testing import servers
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "peewee_multidb"
 
 #: The plan of the house: a room may import rooms of its own level or below.
 LEVELS = {
-    **dict.fromkeys(["errors", "urls", "config", "version"], 0),
-    **dict.fromkeys(["drivers", "registry", "home", "scope"], 1),
+    **dict.fromkeys(["errors", "urls", "settings", "config", "statements", "version"], 0),
+    **dict.fromkeys(["causality", "drivers", "entry", "home", "registry", "scope", "server", "status"], 1),
     **dict.fromkeys(["routing", "replicas", "shards", "transactions"], 2),
     **dict.fromkeys(["model"], 3),
     **dict.fromkeys(["schema", "middleware", "observe", "testing", "cli"], 4),
@@ -52,7 +53,7 @@ def public_names() -> dict[str, Any]:
     found.update(public_members(Databases))
     found.update(public_members(Model, peewee.Model))
     found.update(public_members(use_db))
-    for module in (drivers, config, drivers.base, session):
+    for module in (drivers, config, drivers.base, session, servers):
         for name in module.__all__:
             value = getattr(module, name)
             if inspect.ismodule(value):
@@ -166,6 +167,13 @@ def test_imports_point_one_way(path: Path) -> None:
         if parts and LEVELS.get(parts[0], -1) > LEVELS[here] and parts[:2] not in BELOW_ITS_ROOM
     ]
     assert not against, f"{here} imports what stands above it: {against}"
+
+
+def test_the_servers_of_the_tests_do_not_stand_on_what_is_tested() -> None:
+    files = sorted((PACKAGE / "testing" / "servers").glob("*.py"))
+    imported = {parts for path in files for parts, _ in imports(path)}
+    assert len(imported) > 5
+    assert all(parts[:2] == ("testing", "servers") for parts in imported)
 
 
 def test_no_two_files_import_each_other() -> None:

@@ -19,6 +19,8 @@ import peewee
 from ..config import DatabaseSettings, DatabaseURL, parse_url
 from ..errors import ConfigurationError, nearest
 from ..urls import unseal
+from . import replication
+from .replication import Replication
 from .wire import OWN_CONNECTION, Wire, apply_wire, wire_from
 
 __all__ = ["Driver", "Traits", "TwoPhase", "find", "open_server", "register", "traits_of"]
@@ -63,6 +65,7 @@ class Traits:
         savepoints: whether a part of a transaction can be undone.
         two_phase: how a transaction is prepared and committed later; None where it cannot be.
         read_only_session: whether ``read_only`` makes the server itself refuse writes in the session.
+        replication: how its servers are asked about positions and lag; None where they have neither.
         probe: the cheapest statement that shows that a server answers.
     """
 
@@ -76,6 +79,7 @@ class Traits:
     two_phase: TwoPhase | None = None
     read_only_session: bool = False
     probe: str = "SELECT 1"
+    replication: Replication | None = None
 
 
 class Driver(ABC):
@@ -306,9 +310,12 @@ POSTGRESQL = Traits(
     ddl_in_transaction=True,
     two_phase=PREPARE_TRANSACTION,
     read_only_session=True,
+    replication=replication.POSTGRESQL,
 )
 POSTGRESQL_ASYNC = replace(POSTGRESQL, max_params=32767, is_async=True)
-MYSQL = Traits("mysql", max_params=65535, two_phase=XA, read_only_session=True)
+MYSQL = Traits(
+    "mysql", max_params=65535, two_phase=XA, read_only_session=True, replication=replication.MYSQL
+)
 #: For a Database class that nobody described: what the smallest of the engines can do.
 UNKNOWN = Traits("unknown", max_params=999)
 

@@ -13,8 +13,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
+import logging
 import os
 import threading
+import time
 import weakref
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
@@ -24,18 +27,27 @@ from playhouse.pool import PooledDatabase  # type: ignore[import-untyped]
 
 __all__ = [
     "aclose_everything",
+    "adrop",
     "aeach",
     "agive_back",
     "close_everything",
     "close_idle",
+    "drop",
     "each",
     "forget",
     "give_back",
     "has_transaction",
+    "in_background",
     "is_async",
+    "is_left",
     "is_lost",
+    "leave",
+    "pause",
     "watch",
 ]
+
+
+logger = logging.getLogger("peewee_multidb")
 
 
 class _Held:
@@ -74,6 +86,9 @@ _held: weakref.WeakValueDictionary[int, _Held] = weakref.WeakValueDictionary()
 _inherited: list[Any] = []
 _forking = threading.local()
 
+# Strong references: an event loop holds its tasks weakly.
+_background: set[asyncio.Task[None]] = set()
+
 
 def watch(database: Any) -> None:
     """See to it that a forked child of this process finds the database without a connection."""
@@ -110,6 +125,46 @@ def is_lost(database: Any) -> bool:
     return bool(getattr(conn, "closed", False)) or not getattr(conn, "open", True)
 
 
+def pause(database: Any, seconds: float) -> None:
+    """Sleep; code that runs in the bridge of an asynchronous database lets other tasks go on meanwhile."""
+    if is_async(database):
+        from playhouse.pwasyncio import await_  # type: ignore[import-untyped]
+
+        await_(asyncio.sleep(seconds))
+    else:
+        time.sleep(seconds)
+
+
+def in_background(database: Any, action: Callable[[], object]) -> None:
+    """Do something with the database in a thread of its own, or in a task if it is asynchronous.
+
+    The connection that it opens is given back at the end.
+    """
+    if is_async(database):
+        from playhouse.pwasyncio import greenlet_spawn
+
+        async def run() -> None:
+            try:
+                await greenlet_spawn(action)
+            finally:
+                await database.aclose()
+
+        # A context of its own: the unit of work that came by has no part in this.
+        task = contextvars.Context().run(asyncio.get_running_loop().create_task, run())
+        _background.add(task)
+        task.add_done_callback(_background.discard)
+        return
+
+    def run_and_close() -> None:
+        try:
+            action()
+        finally:
+            give_back(database)
+
+    with contextlib.suppress(RuntimeError):  # the interpreter is shutting down
+        threading.Thread(target=run_and_close, name="multidb-probe", daemon=True).start()
+
+
 def give_back(database: Any) -> None:
     """Close this thread's connection, or return it to its pool. Asynchronous databases are left alone."""
     if not is_async(database) and not database.is_closed():
@@ -122,6 +177,60 @@ async def agive_back(database: Any) -> None:
         await database.aclose()
     else:
         give_back(database)
+
+
+def drop(database: Any) -> None:
+    """Close this thread's or task's connection, which may be dead; it does not go back into a pool."""
+    try:
+        if database.is_closed():
+            return
+        if is_async(database):
+            from playhouse.pwasyncio import await_
+
+            await_(adrop(database))
+        elif isinstance(database, PooledDatabase):
+            database.manual_close()
+        else:
+            database.close()
+    except Exception:
+        # Whatever a dead connection says when it is closed; the state is reset in any case.
+        logger.debug("closing a dead connection failed", exc_info=True)
+
+
+def leave(database: Any) -> None:
+    """Drop the connection of this thread or task, now or before the next transaction if one is open.
+
+    The connections that wait in a pool are dropped too.
+    """
+    close_idle(database)
+    if is_async(database) and hasattr(database._pool, "expire_connections"):
+        from playhouse.pwasyncio import await_
+
+        await_(database._pool.expire_connections())
+    if has_transaction(database):
+        # Not every driver's connection takes an attribute; then the user has to reconnect.
+        with contextlib.suppress(AttributeError):
+            database._state.conn.is_left = True
+    else:
+        drop(database)
+
+
+def is_left(database: Any) -> bool:
+    """Whether the connection of this thread or task should have been dropped, but for a transaction."""
+    return getattr(database._state.conn, "is_left", False) is True
+
+
+async def adrop(database: Any) -> None:
+    """Drop this task's connection of an asynchronous database."""
+    conn = database._state.conn
+    database._state.reset()
+    # Its pool drops what it gets back closed. Where there is a way to close without a goodbye, which
+    # a silent peer would never answer, it is taken.
+    raw = conn.conn
+    closing = getattr(raw, "terminate", raw.close)()
+    if closing is not None:
+        await closing
+    await database._release_conn(conn)
 
 
 def close_idle(database: Any) -> None:

@@ -17,6 +17,7 @@ from .session import AsyncPostgresqlSession, SessionStatements, Statement, start
 
 __all__ = ["AsyncPostgresqlDriver", "PostgresqlDriver"]
 
+PORT = 5432
 READ_ONLY = Statement("SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY", "make the session read-only")
 
 
@@ -26,6 +27,24 @@ class PostgresqlDatabase(SessionStatements, peewee.PostgresqlDatabase):
 
 class PooledPostgresqlDatabase(_PooledPostgresqlDatabase, PostgresqlDatabase):  # type: ignore[misc]
     pass
+
+
+def all_addresses(address: dict[str, Any], url: DatabaseURL) -> dict[str, Any]:
+    """Return the address with every host of the URL, as lists that libpq and asyncpg both try in turn."""
+    if not url.alternatives:
+        return address
+    return {
+        **address,
+        "host": [host for host, _ in url.addresses],
+        "port": [port or PORT for _, port in url.addresses],
+    }
+
+
+def _joined(address: dict[str, Any]) -> dict[str, Any]:
+    """Write lists as libpq takes them, with commas."""
+    return {
+        key: ",".join(map(str, value)) if isinstance(value, list) else value for key, value in address.items()
+    }
 
 
 def set_role(url: DatabaseURL) -> list[Statement]:
@@ -49,10 +68,14 @@ class PostgresqlDriver(base.Driver):
             wanted = '"peewee-multidb[postgres]"' if url.module != "psycopg2" else "psycopg2-binary"
             raise base.missing_module(url.scheme, url.module or "psycopg", wanted)
         kind = PooledPostgresqlDatabase if settings.pool else PostgresqlDatabase
+        options = self.options(settings, url)
+        if url.alternatives:
+            # libpq tries them in turn; see "Specifying Multiple Hosts" in PostgreSQL's manual.
+            options.setdefault("target_session_attrs", "any" if read_only else "read-write")
         database = kind(
             url.database,
-            **self.address(settings, url),
-            **self.options(settings, url),
+            **_joined(all_addresses(self.address(settings, url), url)),
+            **options,
             **base.pool_options(settings),
             prefer_psycopg3=module == "psycopg",
         )
@@ -77,9 +100,11 @@ class AsyncPostgresqlDriver(base.Driver):
             # Not a statement: the RESET ALL of asyncpg's pool would undo it; see AsyncPostgresqlSession.
             given = options.get("server_settings", {})
             options["server_settings"] = {**given, "default_transaction_read_only": "on"}
+        if url.alternatives:
+            options.setdefault("target_session_attrs", "any" if read_only else "read-write")
         database = async_class(url.scheme)(
             url.database,
-            **self.address(settings, url),
+            **all_addresses(self.address(settings, url), url),
             **options,
             **base.async_pool_options(settings, stale_timeout="max_inactive_connection_lifetime"),
         )

@@ -24,6 +24,9 @@ from .writes import RoutedDelete, RoutedInsert, RoutedRaw, RoutedUpdate
 __all__ = ["Model", "RoutedBase", "current_db", "database_of", "use_shard"]
 
 
+PRIMARY = scope.use_primary()
+
+
 class RoutedBase(stock.ModelBase):  # type: ignore[misc]
     """The metaclass: Peewee's, with our Meta options, our Metadata and our schema manager."""
 
@@ -173,9 +176,12 @@ class Model(AsyncMethods, stock.Model, metaclass=RoutedBase):  # type: ignore[mi
         """Delete the row where it lives; with recursive, its dependents where they live."""
         _refuse_under_replica(self._meta.home, scope.current(), "delete_instance()")
         with at_home(self):
-            if recursive and delete_dependents(self, delete_nullable):
-                recursive = False
-            return super().delete_instance(recursive, delete_nullable)
+            if not recursive:
+                return super().delete_instance(recursive, delete_nullable)
+            # A dependent that a replica does not know yet would be left behind.
+            with scope.use_primary():
+                done = delete_dependents(self, delete_nullable)
+                return super().delete_instance(not done, delete_nullable)
 
     def refresh(self, *fields: Any) -> Any:
         """Load the row again from where it lives.
@@ -231,6 +237,7 @@ class Model(AsyncMethods, stock.Model, metaclass=RoutedBase):  # type: ignore[mi
         if not rows:
             return
         around = scope.current()
+        _refuse_under_replica(cls._meta.home, around, "bulk_create()")
         node = _new_home(cls, rows[0].__data__, around)
         there = row_home(node).target
         for row in rows:
@@ -262,12 +269,15 @@ class Model(AsyncMethods, stock.Model, metaclass=RoutedBase):  # type: ignore[mi
 
     @classmethod
     def get_or_create(cls, **kwargs: Any) -> Any:
-        if cls._meta.home.rule is None:
-            return super().get_or_create(**kwargs)
-        values = {**kwargs, **kwargs.get("defaults", {})}
-        values.pop("defaults", None)
         around = scope.current()
-        scope.switch(_new_home(cls, values, around))
+        _refuse_under_replica(cls._meta.home, around, "get_or_create()")
+        node = around
+        if cls._meta.home.rule is not None:
+            values = {**kwargs, **kwargs.get("defaults", {})}
+            values.pop("defaults", None)
+            node = _new_home(cls, values, around)
+        # On a replica that lags the row may seem to be missing, before and after it could not be created.
+        scope.switch(Scope(PRIMARY, node))
         try:
             return super().get_or_create(**kwargs)
         finally:
@@ -332,6 +342,7 @@ def _new_home(model: Any, values: dict[str, Any], around: Scope | None) -> Scope
     target = routing.decide(home, around, query=insert)
     if not isinstance(target, str):
         target = home.registry.name_of(target) or target
+    around = scope.placing(around)
     if around is None and target == home.name:
         return model._meta.settled  # type: ignore[no-any-return]
     return Scope(RowHome(target, home), around)

@@ -53,6 +53,8 @@ class selected:
     role: str | None = None
     renames: Mapping[str, str] = {}
     final = True
+    bounds_roles = False
+    places = True
 
     def __init__(self, model: Any, target: scope.Target, related: Any = (), before: Any = None) -> None:
         self.home: Home = model._meta.home

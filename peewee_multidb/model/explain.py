@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from .. import routing
+from .. import routing, statements
+from ..causality import current_unit
 from ..errors import ConfigurationError
 from ..home import Home
+from ..replicas import readers_of
 from ..routing import Route
 from .queries import RoutedQuery
+from .reading import primary_only, reading_role
 from .stock import stock
 from .writes import RoutedInsert, RoutedRaw, RoutedWrite
 
@@ -38,15 +41,31 @@ def explain_route(query: Any) -> Route:
         reasons.append("the query was built inside a scope, which it keeps")
     target = query._decide(reasons.append)
     is_write = isinstance(query, RoutedWrite) or (
-        isinstance(query, RoutedRaw) and not routing.only_reads(query._sql)
+        isinstance(query, RoutedRaw) and not statements.only_reads(query._sql)
     )
     database = routing.live(home, target)
     if is_write:
-        routing.refuse_write(home, query._around(), database, routing.statement_of(query))
+        routing.refuse_write(home, query._around(), database, routing.statement_of(query), query._role)
         reasons.append("primary: it is a write")
     if isinstance(query, RoutedInsert) and isinstance(query._insert, Iterator):
         # Looking at the rows would use them up.
         query._insert = list(query._insert)
+    role = "primary"
+    if not is_write:
+        asked, _ = reading_role(query)
+        why = primary_only(query, database, asked)
+        entry = home.registry.entry_of(database)
+        if entry is None or not entry.replicas or entry.database is not database:
+            role = asked or role
+            if asked == "replica":
+                reasons.append("a replica is asked for, and there is none: the primary answers")
+        elif why is not None:
+            reasons.append(f"primary: {why}")
+        else:
+            role = "replica"
+            unit = current_unit()
+            seen = None if unit is None else unit.seen.get(entry)
+            reasons += [f"replica: {one}" for one in readers_of(home.registry, entry).describe(seen)]
     # Compiling is what finds tables of other databases; nothing is sent.
     context: Any = database.get_sql_context()
     context.parse(query)
@@ -54,6 +73,6 @@ def explain_route(query: Any) -> Route:
     return Route(
         model=home.model.__name__,
         databases=(name,),
-        role=routing.role_for(home, query._around(), is_write),
+        role=role,
         reasons=tuple(reasons),
     )

@@ -82,7 +82,8 @@ def _whole(row: Any) -> dict[str, Any]:
     if not missing:
         return dict(values)
     with at_home(row):
-        rest = type(row).select(*missing).where(row._pk_expr()).get()
+        # What is copied must not be old.
+        rest = type(row).select(*missing).where(row._pk_expr()).using(role="primary").get()
     return {**rest.__data__, **values}
 
 

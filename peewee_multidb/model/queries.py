@@ -17,6 +17,7 @@ from ..scope import Scope, Target
 from . import dialect, loading
 from .aio import run
 from .handle import ModelDatabase
+from .reading import read
 from .rows import HomedModelCursor, HomedObjectCursor, home_node
 from .stock import Mixin, stock
 from .tables import FRAME, SHOWN, check_nested, check_source, refuse_plain
@@ -54,6 +55,10 @@ class RoutedQuery(Mixin):  # type: ignore[misc]
     _bound: Any = _NEW
     _scope: Scope | None = None
     _ran_on: Any = None
+    #: What using() said of the role.
+    _role: str | None = None
+    _for_update: Any = None
+    _cte_list: Any = None
     #: Whether execute() was given another Database object than the query would have run on.
     _sent_elsewhere = False
     _guarded = True
@@ -102,16 +107,25 @@ class RoutedQuery(Mixin):  # type: ignore[misc]
         self._bound = _UNBOUND if database is None else database
         return self
 
-    def using(self, name: str) -> Any:
+    def using(self, name: str | None = None, *, role: str | None = None) -> Any:
         """Return this query, to be run on the database of that name.
 
+        Args:
+            name: a database name; None leaves that as it is.
+            role: ``"primary"`` or ``"replica"``, whatever the blocks around it say.
+
         Raises:
-            ConfigurationError: not a name.
+            ConfigurationError: not a name, no such role, or neither is given.
         """
-        if not isinstance(name, str):
+        if (name is None and role is None) or (name is not None and not isinstance(name, str)):
             raise ConfigurationError(f"using() takes a database name, not {name!r}; bind() takes a Database.")
+        if role is not None and role not in scope.ROLES:
+            raise ConfigurationError(f"using(role={role!r}): a role is 'primary' or 'replica'.")
         clone = self.clone()
-        clone._bound = name
+        if name is not None:
+            clone._bound = name
+        if role is not None:
+            clone._role = role
         return clone
 
     def _decide(self, reasons: routing.Reasons | None = None) -> Target:
@@ -305,13 +319,14 @@ class RoutedRead(RoutedQuery):
         """Return the number of rows, counted where the query runs."""
         if database is not None:
             return self.clone().bind(database).count(None, clear_limit)
-        return super().count(self._database, clear_limit)
+        count = super().count
+        return read(self, self._database, lambda server: count(server, clear_limit))
 
     def exists(self, database: Any = None) -> Any:
         """Return whether there is a row, asked where the query runs."""
         if database is not None:
             return self.clone().bind(database).exists()
-        return super().exists(self._database)
+        return read(self, self._database, super().exists)
 
     def prefetch(self, *subqueries: Any, **kwargs: Any) -> Any:
         """Load related rows with one query for each relation, also from other databases.
@@ -331,11 +346,14 @@ class RoutedRead(RoutedQuery):
         else:
             super()._ensure_execution()
 
+    def _send(self, server: Any) -> Any:
+        return server.execute(self)
+
     def _execute(self, database: Any) -> Any:
         # Instead of Peewee's two methods: its loader would run the whole tree on this one database.
         wrapper = self._cursor_wrapper
         if wrapper is None or self._ran_on is not database:
-            cursor = database.execute(self)
+            cursor = read(self, database, self._send)
             self._ran_on = database
             wrapper = self._cursor_wrapper = self._get_cursor_wrapper(cursor)
             if self._load_tree and self._model_rows():

@@ -40,6 +40,9 @@ class RowHome:
     renames: Mapping[str, str] = {}
     #: The name is where the row is, whatever names mean in the scope around it.
     final = True
+    #: A row that was loaded in a block with a role is not bound to that role later.
+    bounds_roles = True
+    places = True
 
     def __init__(self, target: Target, home: Home) -> None:
         self.target = target
@@ -83,6 +86,7 @@ def home_node(meta: Any, database: Any, around: Scope | None) -> Scope:
     """
     home: Home = meta.home
     target = home.registry.name_of(database) or database
+    around = scope.placing(around)
     if around is None and target == home.name:
         return meta.settled  # type: ignore[no-any-return]
     return Scope(RowHome(target, home), around)
@@ -91,8 +95,12 @@ def home_node(meta: Any, database: Any, around: Scope | None) -> Scope:
 def inside(node: Scope, home: Home) -> Scope:
     """Return the row's node with the role of the scope that the caller is in."""
     around = scope.current()
-    role = scope.role_of(around, home) if around is not None else None
-    return node if role is None else Scope(scope.use_db(role=role), node)
+    giver = scope.role_node(around, home) if around is not None else None
+    if giver is None:
+        return node
+    under_role = Scope(scope.use_db(role=giver.entry.role), node)
+    under_role.pins = giver.pins
+    return under_role
 
 
 @contextmanager

@@ -6,11 +6,13 @@ from typing import Any
 
 import peewee
 
-from .. import routing, scope, transactions
-from ..errors import MultiDBError
+from .. import routing, scope, statements, transactions
+from ..drivers import connections, failures
+from ..errors import MultiDBError, ReadOnlyDatabase
 from ..home import Home
 from . import dialect
 from .queries import RoutedQuery
+from .reading import read
 from .stock import stock
 from .tables import FRAME, SHOWN, refuse_plain
 
@@ -34,6 +36,14 @@ class RoutedWrite(RoutedQuery):
     def _execute(self, database: Any) -> Any:
         _check_write(self, database)
         self._ran_on = database
+        try:
+            return self._write(database)
+        except Exception as error:
+            if not failures.is_read_only(error):
+                raise
+            raise _demoted(self.model._meta.home, database, routing.statement_of(self), error) from error
+
+    def _write(self, database: Any) -> Any:
         return super()._execute(database)
 
 
@@ -61,9 +71,7 @@ class RoutedInsert(RoutedWrite, stock.ModelInsert):  # type: ignore[misc]
         ctx.state.settings[FRAME] = self if self._guarded else SHOWN
         return stock.Insert.__sql__(self, ctx)
 
-    def _execute(self, database: Any) -> Any:
-        _check_write(self, database)
-        self._ran_on = database
+    def _write(self, database: Any) -> Any:
         if self._return_cursor or self._returning == ():
             # The user called returning(), with or without columns.
             return stock.Insert._execute(self, database)
@@ -113,25 +121,51 @@ class RoutedRaw(RoutedQuery, stock.ModelRaw):  # type: ignore[misc]
         return self._homed(cursor, [], self.model)
 
     def _execute(self, database: Any) -> Any:
-        if not routing.only_reads(self._sql):
+        reads = statements.only_reads(self._sql)
+        if not reads:
             _check_write(self, database)
         if self._ran_on is not database:
             self._ran_on, self._cursor_wrapper = database, None
-        return super()._execute(database)
+        if not reads or self._cursor_wrapper is not None:
+            return super()._execute(database)
+        # As Peewee's, on the server that the read belongs to.
+        cursor = read(self, database, self._send)
+        self._cursor_wrapper = self._get_cursor_wrapper(cursor)
+        return self._cursor_wrapper
+
+    def _send(self, server: Any) -> Any:
+        return server.execute(self)
 
     def _ensure_execution(self) -> None:
-        if self._cursor_wrapper is not None and self._is_decided_anew() and routing.only_reads(self._sql):
+        if self._cursor_wrapper is not None and self._is_decided_anew() and statements.only_reads(self._sql):
             self.execute()
         else:
             super()._ensure_execution()
 
 
+def _demoted(home: Home, database: Any, verb: str, error: Exception) -> ReadOnlyDatabase:
+    """The error for a primary that takes no writes, whose connection is not used for another one."""
+    connections.leave(database)
+    entry = home.registry.entry_of(database)
+    server = "" if entry is None or entry.primary is None else f" ({entry.primary.label})"
+    return ReadOnlyDatabase(
+        f"{verb} on {home.model.__name__}: the primary of {routing.describe(home, database)}{server} takes "
+        f"no writes; it was demoted, or somebody made it read-only ({error}). Nothing was written. Point "
+        "the url at the new primary, or list in it all servers that may become one: "
+        "postgresql://db1,db2/name."
+    )
+
+
+def _nothing_around() -> bool:
+    return scope.current() is None and not transactions.is_open()
+
+
 def _check_write(query: Any, database: Any) -> None:
     home: Home = query.model._meta.home
-    if query._scope is None and scope.current() is None and not transactions.is_open():
+    if query._scope is None and query._role is None and _nothing_around():
         entry = home.registry.entry_by_id.get(id(database))
         if entry is not None and not entry.read_only:
             return
     verb = routing.statement_of(query)
-    routing.refuse_write(home, query._around(), database, verb)
+    routing.refuse_write(home, query._around(), database, verb, query._role)
     transactions.warn_if_uncovered(home, database, verb)

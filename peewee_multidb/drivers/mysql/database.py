@@ -16,7 +16,9 @@ from .charset import AsyncCharset, Charset
 from .context import MySQLContext
 from .engines import TableEngines
 from .features import FEATURES, Gates
+from .hosts import AsyncHosts, Hosts
 from .introspection import Introspection
+from .tracking import TRACK, AsyncCommitTracking, CommitTracking
 from .version import Version, parse_version
 from .zero_dates import AsyncZeroDates, ZeroDates
 
@@ -52,6 +54,7 @@ class Server(Introspection, TableEngines, Base):
     session_name: str = ""
     version: Version | None = None
     zero_dates: str
+    tracks_commits: bool
     class_traits: ClassVar[Traits] = base.MYSQL
     traits: Traits = base.MYSQL
 
@@ -114,7 +117,10 @@ class Server(Introspection, TableEngines, Base):
         )
         can_refuse_writes = not FEATURES["read-only session"].missing_from(version)
         statements: Iterable[Statement] = super()._statements_for(conn)  # type: ignore[misc]
-        return [one for one in statements if can_refuse_writes or one.purpose != READ_ONLY.purpose]
+        wanted = [one for one in statements if can_refuse_writes or one.purpose != READ_ONLY.purpose]
+        if self.tracks_commits and not FEATURES["tracked commits"].missing_from(version):
+            wanted.append(TRACK)
+        return wanted
 
 
 def _version_of(raw: Any, mariadb: bool) -> Version:
@@ -123,7 +129,9 @@ def _version_of(raw: Any, mariadb: bool) -> Version:
     return parse_version(str(raw), mariadb=mariadb)
 
 
-class MySQLDatabase(Server, SessionStatements, ZeroDates, Charset, peewee.MySQLDatabase):
+class MySQLDatabase(
+    Server, SessionStatements, CommitTracking, ZeroDates, Charset, Hosts, peewee.MySQLDatabase
+):
     """A MySQL or MariaDB server through PyMySQL."""
 
 
@@ -131,5 +139,5 @@ class PooledMySQLDatabase(_PooledMySQLDatabase, MySQLDatabase):  # type: ignore[
     """The same with a pool of connections."""
 
 
-class AsyncServer(AsyncCharset, AsyncMySQLSession, AsyncZeroDates):
+class AsyncServer(AsyncCommitTracking, AsyncCharset, AsyncMySQLSession, AsyncZeroDates, AsyncHosts):
     """What stands behind `Server` and in front of ``AsyncMySQLDatabase``."""

@@ -15,6 +15,8 @@ from .. import base
 from ..session import Statement, start_session
 from . import engines, zero_dates
 from .database import READ_ONLY, AsyncServer, MySQLDatabase, PooledMySQLDatabase, Server
+from .hosts import PORT
+from .tracking import CLIENT_SESSION_TRACK
 from .version import parse_version
 
 __all__ = ["AsyncMySQLDriver", "MySQLDriver"]
@@ -56,7 +58,15 @@ class MySQLDriver(base.Driver):
         sql_mode = options.pop("sql_mode", None)
         if own["zero_dates"] != "raw":
             options.setdefault("conv", zero_dates.conversions(own["zero_dates"]))
+        # Only who reads from replicas wants to know how far a commit came.
+        tracks = not read_only and any(replica.url is not None for replica in settings.replicas)
+        if tracks:
+            options["client_flag"] = options.get("client_flag", 0) | CLIENT_SESSION_TRACK
         database: Any = kind(url.database, **self.server(settings, url), **options, **pool_options)
+        database.tracks_commits = tracks
+        if url.alternatives:
+            database.hosts = tuple((host, port or PORT) for host, port in url.addresses)
+            database.wants_writes = not read_only
         database.myisam, database.zero_dates = own["myisam"], own["zero_dates"]
         if "charset" in options:
             database.charset_is_chosen, database.charset = True, options["charset"]

@@ -90,6 +90,9 @@ FEATURES = {
     "engine traits": Feature(
         "information_schema.engines", (5, 1, 5), (5, 1, 5), "The names of the engines tell."
     ),
+    "tracked commits": Feature(
+        "A commit that reports its position", None, (10, 2, 2), "The position is asked for when it is needed."
+    ),
     "long keys": Feature(
         "A key of more than 767 bytes", (5, 7, 7), (10, 2, 2), "Index a prefix of the column."
     ),

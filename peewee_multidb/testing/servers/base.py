@@ -9,19 +9,19 @@ from __future__ import annotations
 import atexit
 import contextlib
 import os
-import pwd
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
-import sys
-import tempfile
 import time
 import weakref
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
+
+from .machine import Port, StartFailed, Unavailable, unprivileged_user
+from .wards import guard, new_folder
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -34,140 +34,7 @@ STOP_TIMEOUT = 20.0
 
 PORT_ATTEMPTS = 5
 LOG_TAIL_LINES = 30
-SHARED_MEMORY = Path("/dev/shm")
-ROOMY = 4 << 30
-"""Bytes; a primary with two replicas of each engine and their logs stays well below it."""
 
-MAX_SOCKET_PATH = 100
-"""Characters; the kernel's limit for a unix socket's path is 108 bytes, on some systems 104."""
-
-
-class Unavailable(Exception):
-    """This machine cannot run the server; the message says why."""
-
-
-class StartFailed(Unavailable):
-    """The server's program is there but does not come up; the message ends with its log."""
-
-
-def unprivileged_user() -> dict[str, Any]:
-    """Popen arguments that drop root, which PostgreSQL refuses and no test server needs; else nothing."""
-    if os.geteuid() != 0:
-        return {}
-    try:
-        entry = pwd.getpwnam("nobody")
-    except KeyError:
-        raise Unavailable("running as root, and there is no user 'nobody' to run servers as") from None
-    return {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": []}
-
-
-def reachable(path: Path) -> bool:
-    """Whether the user that runs the servers can get to `path`: no folder on the way is closed to others."""
-    if os.geteuid() != 0:
-        return os.access(path, os.X_OK)
-    resolved = path.resolve()
-    return all(step.stat().st_mode & 0o001 for step in (resolved, *resolved.parents))
-
-
-def roomy_memory() -> list[str]:
-    """The machine's memory-backed folder, if it has room for a few servers.
-
-    A fresh PostgreSQL database is three hundred files: about 15 ms there, up to 300 ms on a disk.
-    A TMPDIR in the environment is a choice already made.
-    """
-    if "TMPDIR" in os.environ or not SHARED_MEMORY.is_dir():
-        return []
-    return [str(SHARED_MEMORY)] if shutil.disk_usage(SHARED_MEMORY).free >= ROOMY else []
-
-
-def new_folder(prefix: str, on_disk: bool = False) -> Path:
-    """A new folder that the servers' user owns, with a path short enough for a unix socket in it.
-
-    It disappears with this process at the latest.
-    """
-    for parent in (*([] if on_disk else roomy_memory()), tempfile.gettempdir(), "/tmp", "/var/tmp"):
-        too_long = len(parent) + len(prefix) + len("/xxxxxxxx/server.sock") > MAX_SOCKET_PATH
-        if too_long or not Path(parent).is_dir() or not reachable(Path(parent)):
-            continue
-        _guard.start()
-        folder = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
-        _guard.tell(folder, 0)
-        give_to_server(folder)
-        return folder
-    raise Unavailable("no temporary folder that the servers' user can reach")
-
-
-def give_to_server(path: Path) -> None:
-    """Make the servers' user the owner of `path`."""
-    user = unprivileged_user()
-    if user:
-        os.chown(path, user["user"], user["group"])
-
-
-class Port:
-    """A loopback port, kept by a bound socket that never listens.
-
-    On Linux two sockets with SO_REUSEADDR may share a port as long as one listens, so the server
-    gets in and nobody is given the port meanwhile, not even while the server is down between a kill
-    and a restart. Elsewhere the socket is closed at once, and a start that loses the race tries
-    another port.
-    """
-
-    def __init__(self) -> None:
-        self._holder = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-        self._holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self._holder.bind(("127.0.0.1", 0))
-        self.number: int = self._holder.getsockname()[1]
-        if not sys.platform.startswith("linux"):
-            self._holder.close()
-
-    def release(self) -> None:
-        self._holder.close()
-
-
-class Guard:
-    """This process's end of the pipe to `guard.py`, started before the first folder is made."""
-
-    def __init__(self) -> None:
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        if self._process is None:
-            self._process = subprocess.Popen(
-                [sys.executable, "-I", "-S", str(Path(__file__).with_name("guard.py"))],
-                stdin=subprocess.PIPE,
-                # An inherited pipe would keep `pytest | tee` waiting for the guard.
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                cwd="/",
-                start_new_session=True,
-                # Unbuffered: a forked child must have nothing of ours to flush.
-                bufsize=0,
-            )
-
-    def tell(self, *fields: object) -> None:
-        self._pipe.write(("\t".join(map(str, fields)) + "\n").encode())
-
-    @property
-    def _pipe(self) -> IO[bytes]:
-        assert self._process is not None and self._process.stdin is not None
-        return self._process.stdin
-
-    def close(self) -> None:
-        """End the pipe and wait until the guard has put everything away."""
-        if self._process is not None:
-            self._pipe.close()
-            self._process.wait()
-            self._process = None
-
-    def forget(self) -> None:
-        """In a forked child: let go of the pipe, which must end with the parent and not with the child."""
-        if self._process is not None:
-            self._pipe.close()
-            self._parents, self._process = self._process, None
-
-
-_guard = Guard()
 _owner = os.getpid()
 _live: weakref.WeakSet[Server] = weakref.WeakSet()
 
@@ -177,14 +44,13 @@ def _close_all() -> None:
     if os.getpid() == _owner:
         for server in list(_live):
             server.close()
-        _guard.close()
+        guard.close()
 
 
 atexit.register(_close_all)
-os.register_at_fork(after_in_child=_guard.forget)
 
 
-class Server:
+class Server(ABC):
     """One database server: `start()` makes it and undoes `stop()` and `kill()`; nothing undoes `close()`.
 
     Args:
@@ -209,34 +75,37 @@ class Server:
 
     # -- what an engine provides
 
+    @abstractmethod
     def _create(self) -> None:
         """Fill the new folder with an empty cluster."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _command(self) -> Sequence[str | Path]:
         """The command line that serves the folder in the foreground."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _answers(self) -> bool:
         """Whether a query gets an answer."""
-        raise NotImplementedError
 
     # -- addresses
 
     @property
     def folder(self) -> Path:
+        """Where the server keeps everything, its log included."""
         if self._folder is None:
             raise RuntimeError(f"{self.engine} has not been started")
         return self._folder
 
     @property
     def port(self) -> int:
+        """The loopback port, the same one from the first start to `close()`."""
         if self._port is None:
             raise RuntimeError(f"{self.engine} has not been started")
         return self._port.number
 
     @property
     def log(self) -> Path:
+        """The file of the server's messages."""
         return self.folder / "server.log"
 
     @property
@@ -246,14 +115,28 @@ class Server:
 
     @property
     def running(self) -> bool:
+        """Whether the server's process is alive."""
         return self._process is not None and self._process.poll() is None
 
     def url(
-        self, database: str, user: str | None = None, scheme: str | None = None, password: str | None = None
+        self,
+        database: str,
+        user: str | None = None,
+        scheme: str | None = None,
+        password: str | None = None,
+        port: int | None = None,
     ) -> str:
-        """The database's URL, for the kit's own user unless another one is named."""
+        """The URL of a database of this server.
+
+        Args:
+            database: its name.
+            user: whom to connect as, with `password`; the kit's own user, unless another is named.
+            scheme: of another driver, such as ``postgresql+asyncpg``.
+            password: of `user`.
+            port: of somebody in between, such as a `NetworkProxy`.
+        """
         account = f"{user or self.user}:{password or self.password}"
-        return f"{scheme or self.scheme}://{account}@{self.host}:{self.port}/{database}"
+        return f"{scheme or self.scheme}://{account}@{self.host}:{port or self.port}/{database}"
 
     # -- life and death
 
@@ -291,7 +174,7 @@ class Server:
         self._end(self.abrupt_signal)
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
-            _guard.tell(self._folder)
+            guard.tell(self._folder)
             self._folder = None
         if self._port is not None:
             self._port.release()
@@ -305,7 +188,15 @@ class Server:
         self.close()
 
     def run(self, command: Sequence[str | Path], **env: str) -> None:
-        """Run a program of the engine as the servers' user, in the folder, to its end."""
+        """Run a program of the engine as the servers' user, in the folder, to its end.
+
+        Args:
+            command: the program and its arguments.
+            env: variables of its environment, over those of this process.
+
+        Raises:
+            Unavailable: it cannot be run, or fails.
+        """
         try:
             result = subprocess.run(
                 [str(part) for part in command],
@@ -327,6 +218,11 @@ class Server:
     def wait_until(self, condition: Callable[[], bool], what: str, timeout: float = START_TIMEOUT) -> None:
         """Poll `condition` until it holds.
 
+        Args:
+            condition: asked about fifty times a second.
+            what: the name of what is waited for, for the message.
+            timeout: in seconds.
+
         Raises:
             StartFailed: the server ended, or `timeout` seconds went by; with the tail of its log.
         """
@@ -346,7 +242,9 @@ class Server:
 
     def _environment(self) -> dict[str, str]:
         # The user who runs the servers has no home, and settings found there would not be private.
-        return {"HOME": str(self.folder), "TZ": "UTC", "LC_ALL": "C"}
+        # Two MariaDBs that are installed at once trip over each other's temporary files.
+        private = str(self.folder)
+        return {"HOME": private, "TMPDIR": private, "TZ": "UTC", "LC_ALL": "C"}
 
     def _start_on_some_port(self) -> None:
         for attempt in range(1, PORT_ATTEMPTS + 1):
@@ -374,7 +272,7 @@ class Server:
                 start_new_session=True,
                 **unprivileged_user(),
             )
-        _guard.tell(self.folder, self._process.pid, int(self.abrupt_signal))
+        guard.tell(self.folder, self._process.pid, int(self.abrupt_signal))
         try:
             self.wait_until(self._answers, "answer")
         except BaseException:
@@ -392,7 +290,7 @@ class Server:
                 self._process.kill()
                 self._process.wait()
         self._process = None
-        _guard.tell(self.folder, 0)
+        guard.tell(self.folder, 0)
 
 
 def _tail(text: str, lines: int = LOG_TAIL_LINES) -> str:

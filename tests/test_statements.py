@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from peewee_multidb.routing import only_reads
+from peewee_multidb.statements import only_reads
 
 READS = [
     "SELECT 1",

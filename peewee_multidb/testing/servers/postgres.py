@@ -10,26 +10,25 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import importlib.util
+import os
 import shutil
 import signal
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psutil
 
-from tests.servers.base import (
-    STOP_TIMEOUT,
-    Server,
-    Unavailable,
-    give_to_server,
-    new_folder,
-    reachable,
-)
+from .base import STOP_TIMEOUT
+from .machine import StartFailed, Unavailable, give_to_server, reachable
+from .replicated import WAIT, ReplicatedServer
+from .wards import new_folder
 
 if TYPE_CHECKING:
     import psycopg
+    from typing_extensions import Self
 
 IPC_RMID = 0
 """shmctl's command to remove a segment; the same number on Linux, macOS and the BSDs."""
@@ -86,10 +85,11 @@ def _copy(package: Path) -> Path:
     return site / package.name
 
 
-class PostgresServer(Server):
+class PostgresServer(ReplicatedServer):
     """One PostgreSQL cluster; `app` is its superuser.
 
     Args:
+        durable: on the disk, and safe against a power cut; slower.
         settings: lines of postgresql.conf, over the kit's own.
         primary: the server to copy and follow; `replica()` is the usual way to say so.
     """
@@ -98,6 +98,8 @@ class PostgresServer(Server):
     scheme = "postgresql"
     polite_signal = signal.SIGINT
     abrupt_signal = signal.SIGQUIT
+
+    primary: PostgresServer | None
 
     def __init__(
         self,
@@ -115,8 +117,8 @@ class PostgresServer(Server):
     # -- administration
 
     @contextlib.contextmanager
-    def admin(self, database: str = "postgres") -> Iterator[psycopg.Connection[tuple[Any, ...]]]:
-        """An autocommit connection of the superuser, closed at the end of the block."""
+    def admin(self, database: str | None = None) -> Iterator[psycopg.Connection[tuple[Any, ...]]]:
+        """An autocommit connection of the superuser to `database`, closed at the end of the block."""
         import psycopg
 
         # Through the socket in its folder: whoever listens on the port, this is the right server.
@@ -125,25 +127,23 @@ class PostgresServer(Server):
             port=self.port,
             user=self.user,
             password=self.password,
-            dbname=database,
+            dbname=database or "postgres",
             autocommit=True,
+            options="-c default_transaction_read_only=off",
         ) as connection:
             yield connection
 
-    def execute(self, sql: str, *parameters: object, database: str = "postgres") -> list[tuple[Any, ...]]:
-        """Run one statement as the superuser and return its rows, none for a statement without a result."""
+    def execute(self, sql: str, *parameters: object, database: str | None = None) -> list[tuple[Any, ...]]:
         with self.admin(database) as connection:
-            cursor = connection.execute(sql, parameters or None)  # type: ignore[call-overload]
+            cursor = connection.execute(sql, parameters or None)
             return cursor.fetchall() if cursor.description else []
 
     def create_database(self, name: str) -> None:
-        """Make an empty database."""
         # Copying the template's files costs two checkpoints, nothing on an idle server that does not
         # flush; logging every page instead takes half as long again.
         self.execute(f'CREATE DATABASE "{name}" STRATEGY FILE_COPY')
 
     def drop_database(self, name: str) -> None:
-        """Drop a database, whoever is connected to it and whatever they have prepared there."""
         import psycopg
 
         drop = f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)'
@@ -156,31 +156,131 @@ class PostgresServer(Server):
                 self.execute(rollback, database=name)
             self.execute(drop)
 
+    def end_sessions(self, database: str) -> None:
+        self.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", database)
+        no_sessions = "SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE datname = %s)"
+        self._wait(lambda: self._true(no_sessions, database), "end of the sessions")
+
+    def set_option(self, name: str, value: str) -> None:
+        """Change a setting of the running server, sessions that are open included, until it is set again.
+
+        Args:
+            name: one that can be changed without a restart.
+            value: as in postgresql.conf.
+        """
+        loaded = "SELECT pg_conf_load_time()"
+        before = self.execute(loaded)
+        self.execute(f"ALTER SYSTEM SET {name} = '{value}'")
+        self.execute("SELECT pg_reload_conf()")
+        # A session that begins after the reload tells its time, and by then all others were told of it.
+        self.wait_until(lambda: self.execute(loaded) > before, f"reload of {name}")
+
     # -- replication
 
-    def replica(self, settings: dict[str, str] | None = None) -> PostgresServer:
-        """Start a streaming replica of this server; it knows the same databases, users and password.
-
-        The caller closes it. Args: settings: lines of its postgresql.conf, over those of this server.
-        """
-        changed = {**self.settings, **(settings or {})}
-        return PostgresServer(durable=self.durable, settings=changed, primary=self).start()
-
-    def promote(self) -> None:
-        """Make a replica a primary of its own, and return when it takes writes."""
-        self.execute("SELECT pg_promote()")
-        self.primary = None
-
     def position(self) -> str:
-        """How far this server's log has come: written on a primary, replayed on a replica."""
-        [(in_recovery,)] = self.execute("SELECT pg_is_in_recovery()")
-        function = "pg_last_wal_replay_lsn" if in_recovery else "pg_current_wal_lsn"
+        function = "pg_last_wal_replay_lsn" if self._in_recovery() else "pg_current_wal_lsn"
         return str(self.execute(f"SELECT {function}()")[0][0])
 
-    def wait_for(self, position: str, timeout: float = 20.0) -> None:
-        """Return when this replica has replayed `position`; StartFailed after `timeout` seconds."""
+    def wait_for(self, position: str, timeout: float = WAIT) -> None:
         reached = "SELECT pg_last_wal_replay_lsn() >= %s::pg_lsn"
-        self.wait_until(lambda: bool(self.execute(reached, position)[0][0]), f"replay of {position}", timeout)
+        self._wait(lambda: self._true(reached, position), f"replay of {position}", timeout)
+
+    def received(self) -> int:
+        # A replica that has streamed nothing yet has what it found in its own folder.
+        lsn = "GREATEST(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn())"
+        return int(self.execute(f"SELECT {lsn} - '0/0'::pg_lsn")[0][0])
+
+    def pause(self) -> None:
+        self.execute("SELECT pg_wal_replay_pause()")
+        # Between two records the request becomes a pause. Where a delay is waited for, it does so before
+        # the record that is waiting is replayed.
+        state = """
+            SELECT pg_get_wal_replay_pause_state() = 'paused' OR EXISTS (
+                SELECT FROM pg_stat_activity
+                WHERE backend_type = 'startup' AND wait_event = 'RecoveryApplyDelay'
+            )
+        """
+        self._wait(lambda: self._true(state), "pause of the replay")
+
+    def resume(self) -> None:
+        self.execute("SELECT pg_wal_replay_resume() WHERE pg_is_in_recovery()")
+
+    def delay(self, seconds: float) -> None:
+        self.set_option("recovery_min_apply_delay", f"{round(seconds * 1000)}ms")
+
+    def disconnect(self) -> None:
+        self.set_option("primary_conninfo", "")
+        # A paused server would not look at the setting, and does not start another receiver either.
+        for (receiver,) in self.execute("SELECT pid FROM pg_stat_wal_receiver"):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(receiver, signal.SIGTERM)
+        no_receiver = "SELECT NOT EXISTS (SELECT FROM pg_stat_wal_receiver)"
+        self._wait(lambda: self._true(no_receiver), "end of the WAL receiver")
+
+    def reconnect(self) -> None:
+        """Receive again, and first of all what was missed; a paused server begins when it is resumed."""
+        assert self.primary is not None
+        conninfo = self.primary._conninfo_with_password()
+        # To set it again would interrupt a connection that is in order.
+        if self.execute("SHOW primary_conninfo") != [(conninfo,)]:
+            self.set_option("primary_conninfo", conninfo)
+
+    def is_receiving(self) -> bool:
+        receiver = "SELECT FROM pg_stat_wal_receiver WHERE status = 'streaming' AND sender_port = %s"
+        return self.primary is not None and self._true(f"SELECT EXISTS ({receiver})", self.primary.port)
+
+    def replica(self, settings: dict[str, str] | None = None) -> Self:
+        changed = {**self.settings, **(settings or {})}
+        return type(self)(durable=self.durable, settings=changed, primary=self).start()
+
+    def promote(self) -> None:
+        # It would end a pause too, but looks for it only once a second.
+        self.resume()
+        self.execute("SELECT pg_promote()")
+        # Else whoever copies this server inherits the delay.
+        self.execute("ALTER SYSTEM RESET recovery_min_apply_delay")
+        self.primary = None
+
+    def demote(self) -> None:
+        """Restart a primary as a standby that follows nobody."""
+        # The primary of its own days as a replica is not to be followed again.
+        self.set_option("primary_conninfo", "")
+        self._restart_as_standby()
+
+    def follow(self, primary: Self, anew: bool = False) -> None:
+        self.primary, self.password = primary, primary.password
+        if anew:
+            self.stop()
+            self._free_shared_memory()
+            shutil.rmtree(self._data)
+            self._create()
+            self.start()
+            return
+        if not self.running or not self._in_recovery():
+            self._restart_as_standby()
+        self.reconnect()
+
+    def set_read_only(self, on: bool = True) -> None:
+        self.set_option("default_transaction_read_only", "on" if on else "off")
+
+    def _restart_as_standby(self) -> None:
+        self.stop()
+        signal_file = self._data / "standby.signal"
+        signal_file.touch()
+        give_to_server(signal_file)
+        self.start()
+
+    def _true(self, sql: str, *parameters: object) -> bool:
+        return bool(self.execute(sql, *parameters)[0][0])
+
+    def _in_recovery(self) -> bool:
+        return self._true("SELECT pg_is_in_recovery()")
+
+    def _wait(self, condition: Callable[[], bool], what: str, timeout: float = WAIT) -> None:
+        try:
+            self.wait_until(condition, what, timeout)
+        except StartFailed as error:
+            raise TimeoutError(str(error)) from error
 
     # -- what the base asks for
 
@@ -209,10 +309,9 @@ class PostgresServer(Server):
         )
 
     def _copy_primary(self, primary: PostgresServer) -> None:
-        source = f"host={primary.host} port={primary.port} user={self.user}"
         self.run(
             [
-                *(binaries() / "pg_basebackup", "--pgdata", self._data, "--dbname", source),
+                *(binaries() / "pg_basebackup", "--pgdata", self._data, "--dbname", primary._conninfo()),
                 *("--write-recovery-conf", "--wal-method=stream", "--checkpoint=fast", "--no-sync"),
             ],
             PGPASSWORD=primary.password,
@@ -220,8 +319,16 @@ class PostgresServer(Server):
         with (self._data / "postgresql.auto.conf").open("a") as conf:
             for name, value in self.settings.items():
                 print(f"{name} = '{value}'", file=conf)
+            print(f"primary_conninfo = '{primary._conninfo_with_password()}'", file=conf)
             # A replica that lost its primary should be back at once when the primary is.
             print("wal_retrieve_retry_interval = '200ms'", file=conf)
+
+    def _conninfo(self) -> str:
+        """How a replica finds this server; without the password, which a command line would show."""
+        return f"host={self.host} port={self.port} user={self.user}"
+
+    def _conninfo_with_password(self) -> str:
+        return f"{self._conninfo()} password={self.password}"
 
     def _command(self) -> Sequence[str | Path]:
         return [
@@ -245,7 +352,9 @@ class PostgresServer(Server):
         for backend in backends:
             with contextlib.suppress(psutil.NoSuchProcess):
                 backend.kill()
-        psutil.wait_procs(backends, timeout=STOP_TIMEOUT)
+        deadline = time.monotonic() + STOP_TIMEOUT
+        while not all(map(_dead, backends)) and time.monotonic() < deadline:
+            time.sleep(0.002)
 
     def close(self) -> None:
         if self._folder is not None and not self.running:
@@ -259,3 +368,11 @@ class PostgresServer(Server):
             key_and_id = lock_file.read_text().splitlines()[6:7]
             if key_and_id:
                 ctypes.CDLL(None).shmctl(int(key_and_id[0].split()[1]), IPC_RMID, None)
+
+
+def _dead(process: psutil.Process) -> bool:
+    # A zombie holds nothing any more, and in a container it may take long until somebody buries it.
+    try:
+        return process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True

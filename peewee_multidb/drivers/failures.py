@@ -1,0 +1,92 @@
+"""What an error of a server means for the connection: gone, refused as a write, or overtaken by replication.
+
+Only these three are told apart, because only they change where a query may run. The codes are those of
+PostgreSQL's appendix "PostgreSQL Error Codes" and of MySQL's and MariaDB's error references.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import peewee
+
+from . import connections
+
+__all__ = ["is_disconnect", "is_from_server", "is_read_only", "is_replay_conflict", "original"]
+
+#: SQLSTATE classes and codes: connection exceptions; admin, crash and "cannot connect now" shutdowns.
+SQLSTATE_DISCONNECT = ("08", "57P01", "57P02", "57P03")
+#: Client errors 2xxx, and what a server says that shuts down or drops a connection.
+MYSQL_DISCONNECT = frozenset(
+    [
+        *(2001, 2002, 2003, 2004, 2005, 2006, 2012, 2013, 2055),
+        *(1053, 1152, 1158, 1159, 1160, 1161, 1184, 1927, 4031),
+    ]
+)
+SQLSTATE_READ_ONLY = "25006"
+#: ER_OPTION_PREVENTS_STATEMENT, ER_CANT_EXECUTE_IN_READ_ONLY_TRANSACTION, ER_READ_ONLY_MODE.
+MYSQL_READ_ONLY = frozenset([1290, 1792, 1836])
+SQLITE_READ_ONLY = "attempt to write a readonly database"
+#: What a standby says to a query whose rows the primary has removed; its text tells it from a deadlock.
+REPLAY_CONFLICT = "conflict with recovery"
+
+
+#: The modules whose own exceptions get through Peewee now and then: it does not know all their classes.
+MODULES = ("aiomysql", "aiosqlite", "asyncpg", "psycopg", "psycopg2", "pymysql")
+
+
+def is_from_server(error: BaseException) -> bool:
+    """Whether a server or the way to it is to blame, and not this program."""
+    if isinstance(error, (peewee.PeeweeException, OSError, EOFError, asyncio.TimeoutError)):
+        return True
+    return type(error).__module__.partition(".")[0] in MODULES
+
+
+def original(error: BaseException) -> BaseException:
+    """Return the driver's own exception, which Peewee's carries along."""
+    inner = getattr(error, "orig", None)
+    return inner if isinstance(inner, BaseException) else error
+
+
+def _sqlstate(error: BaseException) -> str:
+    return getattr(error, "sqlstate", None) or getattr(error, "pgcode", None) or ""
+
+
+def _number(error: BaseException) -> Any:
+    return error.args[0] if error.args and isinstance(error.args[0], int) else None
+
+
+def is_disconnect(database: Any, error: BaseException) -> bool:
+    """Whether a query failed because its connection is gone, and not because of what it asked."""
+    inner = original(error)
+    if isinstance(inner, (OSError, EOFError, asyncio.TimeoutError)):
+        return True
+    # Peewee does not know all the classes of asyncpg, and lets those through as they are.
+    if _sqlstate(inner).startswith(SQLSTATE_DISCONNECT) or _number(inner) in MYSQL_DISCONNECT:
+        return True
+    if not isinstance(error, (peewee.OperationalError, peewee.InterfaceError, peewee.InternalError)):
+        return False
+    return _is_lost(database)
+
+
+def _is_lost(database: Any) -> bool:
+    try:
+        return not database.is_closed() and connections.is_lost(database)
+    except RuntimeError:
+        return False  # an asynchronous database, outside of every task
+
+
+def is_read_only(error: BaseException) -> bool:
+    """Whether a server refused a statement because it, or the session, takes no writes."""
+    inner = original(error)
+    return (
+        _sqlstate(inner) == SQLSTATE_READ_ONLY
+        or _number(inner) in MYSQL_READ_ONLY
+        or SQLITE_READ_ONLY in str(inner)
+    )
+
+
+def is_replay_conflict(error: BaseException) -> bool:
+    """Whether a standby cancelled a query because replay needed what it was reading."""
+    return REPLAY_CONFLICT in str(original(error))

@@ -1,0 +1,173 @@
+"""One server of a named database, and what this process knows of its health.
+
+The registry makes these objects and `replicas` keeps them up to date; nothing here connects by itself.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import peewee
+
+from .drivers import connections, traits_of
+from .drivers.replication import Position, ServerState
+
+__all__ = ["Server", "ServerEvent"]
+
+R = TypeVar("R")
+
+
+@dataclass(frozen=True)
+class ServerEvent:
+    """Something that happened to a server; handed to the hooks of a registry.
+
+    Attributes:
+        name: the database name.
+        server: the server's URL, without its password.
+        reason: a sentence.
+        until: seconds since the epoch at which an ejected replica is tried again; None otherwise.
+    """
+
+    name: str
+    server: str
+    reason: str
+    until: float | None = None
+
+
+class Server:
+    """The primary of a named database, or one of its replicas.
+
+    Attributes:
+        name: the name of the database.
+        label: the server's URL, without its password.
+        role: ``"primary"`` or ``"replica"``.
+        database: the Database object; a mirror has its primary's.
+        weight: its share of the reads under the policy ``"weighted"``.
+        zone: where it stands.
+        reached: the furthest position that it is known to have replayed.
+        lag: seconds that it was behind when it was looked at last; None when that cannot be told.
+        problem: why it gets no reads; None while it does.
+        resting_until: the moment, by `time.monotonic`, at which an ejected server is tried again.
+        slow_until: the moment, by `time.monotonic`, until which nobody waits for it to catch up.
+        checked: the moment, by `time.monotonic`, at which it was looked at last; None before the first time.
+        generation: how often it was ejected: older connections are dead.
+        local: of this thread: `generation`, as it was when its connection was opened.
+    """
+
+    __slots__ = (
+        "_running",
+        "checked",
+        "database",
+        "generation",
+        "label",
+        "lag",
+        "local",
+        "lock",
+        "name",
+        "problem",
+        "reached",
+        "resting_until",
+        "role",
+        "slow_until",
+        "weight",
+        "zone",
+    )
+
+    def __init__(
+        self,
+        name: str,
+        role: str,
+        database: peewee.Database,
+        label: str,
+        *,
+        weight: float = 1,
+        zone: str | None = None,
+    ) -> None:
+        self.name = name
+        self.role = role
+        self.database: Any = database
+        self.label = label
+        self.weight = weight
+        self.zone = zone
+        self.forget()
+
+    def forget(self) -> None:
+        """Know nothing of the server's health, as in the beginning and in a forked child."""
+        self.lock = threading.Lock()
+        self._running: deque[None] = deque()
+        self.reached: Position | None = None
+        self.lag: float | None = None
+        self.problem: str | None = None
+        self.resting_until: float | None = None
+        self.checked: float | None = None
+        self.slow_until = -math.inf
+        self.generation = 0
+        self.local: Any = threading.local()
+
+    def connect(self) -> None:
+        """See to it that this thread or task has a connection that is younger than the last ejection.
+
+        Raises:
+            Exception: whatever the driver says when it cannot connect.
+        """
+        database = self.database
+        generation = self.generation
+        if not database.is_closed():
+            # Before the first ejection every connection is as young as that.
+            if not generation or getattr(self.local, "generation", 0) == generation:
+                return
+            connections.drop(database)
+        database.connect()
+        self.local.generation = generation
+
+    def run(self, action: Callable[[Any], R]) -> R:
+        """Call `action` with the Database object, counted as a query in flight."""
+        # Appending and popping need no lock, and the length is known.
+        running = self._running
+        running.append(None)
+        try:
+            return action(self.database)
+        finally:
+            running.pop()
+
+    @property
+    def in_use(self) -> int:
+        """How many queries of this process are running on it."""
+        return len(self._running)
+
+    def look(self) -> ServerState | None:
+        """Ask the server what it is, on this thread's or task's connection; None if its engine cannot tell.
+
+        Raises:
+            peewee.DatabaseError: it does not answer.
+        """
+        replication = traits_of(self.database).replication
+        if replication is None:
+            self.database.execute_sql(traits_of(self.database).probe)
+            return None
+        return replication.state(self.database)
+
+    def has_reached(self, position: Any) -> bool:
+        """Whether the server is known to have replayed a position."""
+        return self.reached is not None and self.reached.covers(position)
+
+    def reach(self, position: Position) -> None:
+        """Remember that the server has replayed a position."""
+        if self.reached is None or position.covers(self.reached):
+            self.reached = position
+
+    @property
+    def ejected_until(self) -> float | None:
+        """When an ejected server is tried again, in seconds since the epoch; None if it is not ejected."""
+        if self.resting_until is None:
+            return None
+        return time.time() + self.resting_until - time.monotonic()
+
+    def __repr__(self) -> str:
+        return f"<{self.role} of {self.name!r}: {self.label}>"
