@@ -169,9 +169,12 @@ class Health:
         """Let a replica rest after a connection error; its connections are not used again."""
         connections.drop(server.database)
         connections.close_idle(server.database)
+        now = time.monotonic()
         with server.lock:
             again = server.resting_until is not None
-            server.resting_until = time.monotonic() + self._settings.backoff
+            if server.resting_until is None or server.resting_until <= now:
+                # Those that fail a little later do not make the rest longer.
+                server.resting_until = now + self._settings.backoff
             server.problem = f"{type(error).__name__}: {error}"
             server.generation += 1
         self._verified.discard(id(server))

@@ -61,6 +61,7 @@ def whole(own_cluster: Any) -> Any:
 def dying(whole: Any, watch: Open) -> Watched:
     watched = watch(whole.settings("app"), backoff=0.3, check_interval=0.3)
     watched.Note.delete().execute()
+    whole.wait_in_step()
     watched.settle()
     return watched
 
