@@ -19,6 +19,7 @@ BASES = {
     "DatabaseNotAllowed": (peewee.InterfaceError,),
     "MissingShardKey": (peewee.InterfaceError,),
     "NoDatabaseSelected": (peewee.InterfaceError, peewee.ImproperlyConfigured),
+    "NoReplicaAvailable": (peewee.OperationalError,),
     "NotAsynchronous": (errors.ConfigurationError, peewee.InterfaceError, AttributeError),
     "NotTransactional": (peewee.NotSupportedError,),
     "PartialCommit": (peewee.OperationalError,),
