@@ -89,15 +89,20 @@ class Health:
 
     def look(self, server: Server) -> bool:
         """Look at a replica, and return whether it may be read."""
+        connected = False
+        state: ServerState | None = None
         try:
             server.connect()
+            connected = True
             state = server.look()
             problem = None if state is None else self._problem(server, state)
         except Exception as error:
             if not failures.is_from_server(error):
                 raise
-            self.eject(server, error)
-            return False
+            if not connected or failures.is_disconnect(server.database, error):
+                self.eject(server, error)
+                return False
+            problem = f"it cannot be asked how it is: {type(error).__name__}: {error}"
         server.checked = time.monotonic()
         server.resting_until = None
         if state is not None:

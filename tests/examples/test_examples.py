@@ -57,6 +57,19 @@ def test_quickstart_writes_to_two_databases_and_its_row_stays_where_it_lives() -
     ]
 
 
+def test_read_replicas_shows_a_writer_what_a_visitor_does_not_see_yet() -> None:
+    assert printed("read_replicas.py").splitlines() == [
+        "who wrote it sees it:   ['chair', 'lamp']",
+        "a visitor does not yet: ['lamp']",
+        "after the next copy:    ['chair', 'lamp']",
+        "ReadOnlyDatabase: save() on Product inside use_replica(): a replica takes no writes. "
+        "Leave the block, or wrap the write in use_primary().",
+        "Product -> default (primary)",
+        "  1. 'default': no scope applies, and Product lives in the default database",
+        "  2. primary: the query or a block around it asks for the primary",
+    ]
+
+
 def test_request_threads_put_every_note_where_its_customer_is() -> None:
     lines = printed("request_threads.py").splitlines()
     assert lines[:3] == [
