@@ -152,17 +152,11 @@ class OracleContext(stock.Context):  # type: ignore[misc]
         return bool(self._sql) and (self._sql[-1] in BEFORE_CONDITION or self._sql[-2:] == ["WHEN", " "])
 
     def _expression(self, node: Any) -> Any:
-        if self.state.in_projection and not self._expects_condition() and expressions.is_condition(node):
-            # Before 23ai a condition is no value. Where it is neither true nor false it stays NULL.
-            with self(in_projection=False):
-                super().literal("CASE WHEN ")
-                self._expression(node)
-                super().literal(" THEN 1 WHEN NOT ")
-                self._expression(node)
-                return super().literal(" THEN 0 END")
-        if self.state.in_projection and expressions.is_condition(node):
-            with self(in_projection=False):
-                return self._expression(node)
+        is_value = self.state.in_projection or (self.state.in_function and not self.state.in_expr)
+        if is_value and expressions.is_condition(node):
+            with self(in_projection=False, in_function=False):
+                wanted = node if self._expects_condition() else expressions.as_value(node)
+                return self._expression(node) if wanted is node else self.sql(wanted)
         rewritten = expressions.rewritten(node, self.unsupported)
         if rewritten is not node:
             return self.sql(rewritten)
@@ -183,6 +177,8 @@ class OracleContext(stock.Context):  # type: ignore[misc]
         outer, self.insert = self.insert, node if isinstance(node, stock.Insert) else None
         clone = copy.copy(with_sequence(node))
         clone._returning = None
+        if isinstance(node, stock.Update):
+            clone._update = {key: expressions.as_value(value) for key, value in node._update.items()}
         clone.__sql__(self)
         self.insert = outer
         if node._returning:
@@ -206,10 +202,15 @@ class OracleContext(stock.Context):  # type: ignore[misc]
         paged = node._limit is not None or node._offset is not None
         is_plain = isinstance(node, stock.Select)
         has_source = not is_plain or bool(node._from_list)
-        if not paged and has_source:
+        order_by = [expressions.as_value(one) for one in node._order_by or ()]
+        is_ordered_by_fields = all(
+            new is old for new, old in zip(order_by, node._order_by or (), strict=True)
+        )
+        if not paged and has_source and is_ordered_by_fields:
             return node.__sql__(self)
         clone = copy.copy(node)
         clone._limit = clone._offset = None
+        clone._order_by = order_by or None
         if not has_source:
             clone._from_list = [stock.SQL("DUAL")]
         if not paged:

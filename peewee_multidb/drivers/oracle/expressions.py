@@ -10,7 +10,9 @@ from typing import Any
 import peewee
 from peewee import OP, Expression, fn
 
-__all__ = ["in_order", "is_boolean", "is_column_definition", "is_condition", "rewritten"]
+__all__ = ["as_value", "in_order", "is_boolean", "is_column_definition", "is_condition", "rewritten"]
+
+Ordering: Any = peewee.Ordering
 
 CONDITIONS = frozenset(
     {OP.AND, OP.OR, OP.EQ, OP.LT, OP.LTE, OP.GT, OP.GTE, OP.NE, OP.IN, OP.NOT_IN, OP.IS, OP.IS_NOT}
@@ -31,6 +33,19 @@ def is_boolean(node: Any) -> bool:
     if isinstance(node, peewee.FieldAlias):
         node = node.field
     return isinstance(node, peewee.BooleanField)
+
+
+def as_value(node: Any) -> Any:
+    """Return a condition as 1, 0 or NULL, inside whatever wraps it; anything else as it is.
+
+    Before 23ai a condition is no value. Where it is neither true nor false it stays NULL.
+    """
+    if isinstance(node, peewee.Ordering):
+        inner = as_value(node.node)
+        return node if inner is node.node else Ordering(inner, node.direction, node.collation, node.nulls)
+    if not is_condition(node):
+        return node
+    return peewee.Case(None, [(node, peewee.SQL("1")), (~node, peewee.SQL("0"))])
 
 
 def _condition(node: Any) -> Any:

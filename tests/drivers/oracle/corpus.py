@@ -177,6 +177,13 @@ READS: dict[str, Callable[[], Any]] = {
     "conditions as value": lambda: Book.select(
         Book.id, ((Book.pages > 150) & Book.sold).alias("both")
     ).order_by(Book.id),
+    "condition in a function": lambda: (
+        Book.select(fn.SUM(Book.pages > 150), fn.COALESCE(Book.sold, False))
+        .group_by(Book.sold)
+        .order_by(Book.sold)
+    ),
+    "order by a condition": lambda: Book.select(Book.id).order_by((Book.id > 2).desc(), Book.id).limit(3),
+    "order by conditions": lambda: Book.select(Book.id).order_by(Book.sold == False, Book.id),  # noqa: E712
     "arithmetic": lambda: Book.select(Book.id, (Book.pages * 2 + 1).alias("n")).order_by(Book.id),
     "modulo": lambda: Book.select(
         Book.id, peewee.Expression(Book.id, peewee.OP.MOD, 2).alias("odd")
@@ -238,6 +245,7 @@ WRITES: dict[str, Callable[[], Any]] = {
     "update from a subquery": lambda: Book.update(
         pages=Book.select(fn.COUNT(Book.id)).where(Book.author == 1)
     ).where(Book.id == 2),
+    "update to a condition": lambda: Book.update(sold=(Book.pages > 150)).where(Book.pages.is_null(False)),
     "update all": lambda: Author.update(active=False),
     "update a condition": lambda: Book.update(title="old").where(Book.sold),
     "delete": lambda: Rating.delete().where(Rating.stars < 4),

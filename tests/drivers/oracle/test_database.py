@@ -90,6 +90,14 @@ def test_settings_that_cannot_work_say_so(value: object, message: str) -> None:
         build(value)
 
 
+def test_a_missing_oracledb_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(
+        ConfigurationError, match=r'needs oracledb, .* pip install "peewee-multidb\[oracle\]"'
+    ):
+        build("oracle://host/service")
+
+
 def test_nobody_at_the_address_is_an_operational_error_without_the_password() -> None:
     database = build("oracle+oracledb://app:Wr0ngPassw0rd@127.0.0.1:1/service?tcp_connect_timeout=1")
     with pytest.raises(peewee.OperationalError) as caught:
