@@ -191,7 +191,7 @@ class _Block:
         self.has_committed = False
         traits = traits_of(database)
         if not (traits.transactions if self.is_outermost else traits.savepoints):
-            missing = "transactions" if self.is_outermost else "savepoints, which a block inside a block needs"
+            missing = "transactions" if self.is_outermost else "savepoints, which an inner block needs"
             raise NotTransactional(f"atomic({name!r}): {type(database).__name__} has no {missing}.")
 
     def before_exit(self) -> None:
