@@ -19,9 +19,9 @@ import peewee
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from peewee_multidb import Databases  # noqa: E402
-from tests.tds import TDSServer  # noqa: E402
-from tests.tds.fixtures import SCHEMES, VERSIONS, with_driver  # noqa: E402
+from peewee_multidb import Databases
+from tests.tds import TDSServer
+from tests.tds.fixtures import SCHEMES, VERSIONS, with_driver
 
 TARGET = 0.1
 #: A module, and a version that it can serve.

@@ -32,7 +32,9 @@ class Site:
         replication: settings.
     """
 
-    def __init__(self, cluster: Any, database: str, protection: str = "positions", **replication: Any) -> None:
+    def __init__(
+        self, cluster: Any, database: str, protection: str = "positions", **replication: Any
+    ) -> None:
         self.cluster = cluster
         if protection != "positions":
             replication["window"] = 2 if protection == "two seconds" else 0

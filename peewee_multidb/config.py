@@ -36,6 +36,9 @@ __all__ = [
     "Secret",
     "check_shared",
     "parse_url",
+    "read_toml",
+    "secrets_from",
+    "secrets_from_env",
     "settings_from",
     "settings_from_env",
     "settings_from_toml",
@@ -288,9 +291,18 @@ def check_shared(databases: Iterable[DatabaseSettings]) -> None:
 
 
 def settings_from_toml(path: str | os.PathLike[str]) -> dict[str, DatabaseSettings]:
-    """Read the tables under ``[databases]`` of a TOML file; see `settings_from`.
+    """Read the tables under ``[databases]`` of a TOML file; see `settings_from` and `read_toml`.
 
     A relative SQLite path stays relative to the working directory, not to the file.
+    """
+    return settings_from(read_toml(path)["databases"])
+
+
+def read_toml(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Read a TOML file of settings: ``[databases]``, and perhaps ``secret_key``.
+
+    Args:
+        path: the file.
 
     Raises:
         ConfigurationError: the file cannot be read, is not TOML (with the line), or has no
@@ -306,9 +318,42 @@ def settings_from_toml(path: str | os.PathLike[str]) -> dict[str, DatabaseSettin
     else:
         if not isinstance(document.get("databases"), dict):
             raise ConfigurationError(f"{os.fspath(path)!r} has no [databases] table")
-        return settings_from(document["databases"])
+        return document
     # Outside of the except block: both errors may carry the whole document.
     raise ConfigurationError(f"{os.fspath(path)!r}: {problem}")
+
+
+def secrets_from(value: object) -> list[Secret]:
+    """Read ``secret_key``.
+
+    Args:
+        value: a text, ``{"env": variable}``, ``{"file": path}``, or a list of these.
+
+    Raises:
+        ConfigurationError: it is something else.
+    """
+    given = value if isinstance(value, (list, tuple)) else [value]
+    found = [_password("secret_key", one) for one in given]
+    if None in found or not found:
+        raise ConfigurationError("secret_key: expected a string, a table or a list of these, and no null")
+    return [one for one in found if one is not None]
+
+
+def secrets_from_env(
+    prefix: str = "MULTIDB_", environ: Mapping[str, str] | None = None
+) -> list[Secret] | None:
+    """Read ``<prefix>SECRET_KEY`` or ``<prefix>SECRET_KEY_FILE``; None when neither is set.
+
+    Args:
+        prefix: what the names of the variables begin with.
+        environ: where to look; None for the environment of the process.
+    """
+    variables = os.environ if environ is None else environ
+    if f"{prefix}SECRET_KEY" in variables:
+        return [Secret(variables[f"{prefix}SECRET_KEY"])]
+    if f"{prefix}SECRET_KEY_FILE" in variables:
+        return [Secret(file=variables[f"{prefix}SECRET_KEY_FILE"])]
+    return None
 
 
 def _toml_loader() -> Callable[[str], dict[str, Any]]:

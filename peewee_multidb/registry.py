@@ -17,11 +17,19 @@ from typing import Any
 
 import peewee
 
-from .config import DatabaseSettings, check_shared, settings_from, settings_from_env, settings_from_toml
+from .config import (
+    check_shared,
+    read_toml,
+    secrets_from,
+    secrets_from_env,
+    settings_from,
+    settings_from_env,
+)
 from .drivers import connections, find
 from .entry import Entry
 from .errors import ConfigurationError, UnknownDatabase, nearest
 from .server import ServerEvent
+from .settings import DatabaseSettings
 from .status import ServerStatus, status_of
 from .urls import Secret
 
@@ -80,16 +88,24 @@ class Databases(Mapping[str, peewee.Database]):
     def load(self, path: str | PathLike[str]) -> None:
         """Replace everything by the ``[databases]`` of a TOML file.
 
+        Its ``secret_key``, if it has one, becomes that of the registry.
+
         Args:
             path: the file; relative SQLite paths in it are relative to the working directory.
 
         Raises:
             ConfigurationError: the file cannot be read or is wrong; nothing is replaced then.
         """
-        self._replace(settings_from_toml(path))
+        document = read_toml(path)
+        settings = settings_from(document["databases"])
+        secrets = secrets_from(document["secret_key"]) if "secret_key" in document else self.secret_key
+        self._replace(settings)
+        self.secret_key = secrets
 
     def load_env(self, prefix: str = "MULTIDB_") -> None:
         """Replace everything by databases from environment variables, such as ``MULTIDB_ERP__URL``.
+
+        ``MULTIDB_SECRET_KEY`` or ``MULTIDB_SECRET_KEY_FILE`` gives the ``secret_key``.
 
         Args:
             prefix: what the names of the variables begin with.
@@ -98,6 +114,9 @@ class Databases(Mapping[str, peewee.Database]):
             ConfigurationError: no such variable, or a wrong one; nothing is replaced then.
         """
         self._replace(settings_from_env(prefix))
+        secrets = secrets_from_env(prefix)
+        if secrets is not None:
+            self.secret_key = secrets
 
     def add(self, name: str, url_or_database: str | peewee.Database, **options: Any) -> None:
         """Add one database while the program runs.

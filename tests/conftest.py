@@ -26,6 +26,7 @@ from peewee_multidb.testing.servers import (
 from tests import engines, scale
 from tests.tds.fixtures import (  # noqa: F401 - pytest finds fixtures by these names
     mssql,
+    mssql_server,
     mssql_url,
     new_mssql_url,
     real_mssql,

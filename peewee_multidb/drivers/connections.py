@@ -27,6 +27,7 @@ from playhouse.pool import PooledDatabase  # type: ignore[import-untyped]
 
 __all__ = [
     "aclose_everything",
+    "adrop",
     "aeach",
     "agive_back",
     "close_everything",
@@ -186,9 +187,7 @@ def drop(database: Any) -> None:
         if is_async(database):
             from playhouse.pwasyncio import await_
 
-            conn = database._state.conn
-            database._state.reset()
-            await_(_discard(database, conn))
+            await_(adrop(database))
         elif isinstance(database, PooledDatabase):
             database.manual_close()
         else:
@@ -199,7 +198,15 @@ def drop(database: Any) -> None:
 
 
 def leave(database: Any) -> None:
-    """Drop the connection of this thread or task, now or before the next transaction if one is open."""
+    """Drop the connection of this thread or task, now or before the next transaction if one is open.
+
+    The connections that wait in a pool are dropped too.
+    """
+    close_idle(database)
+    if is_async(database) and hasattr(database._pool, "expire_connections"):
+        from playhouse.pwasyncio import await_
+
+        await_(database._pool.expire_connections())
     if has_transaction(database):
         # Not every driver's connection takes an attribute; then the user has to reconnect.
         with contextlib.suppress(AttributeError):
@@ -213,7 +220,10 @@ def is_left(database: Any) -> bool:
     return getattr(database._state.conn, "is_left", False) is True
 
 
-async def _discard(database: Any, conn: Any) -> None:
+async def adrop(database: Any) -> None:
+    """Drop this task's connection of an asynchronous database."""
+    conn = database._state.conn
+    database._state.reset()
     # Its pool drops what it gets back closed. Where there is a way to close without a goodbye, which
     # a silent peer would never answer, it is taken.
     raw = conn.conn

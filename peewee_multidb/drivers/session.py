@@ -48,12 +48,6 @@ class Session(Base):
     session_name: str = ""
     session_statements: tuple[Statement, ...] = ()
 
-    def begin(self, *args: Any, **kwargs: Any) -> Any:
-        """Begin a transaction, on a new connection if the old one is to a server that was demoted."""
-        if connections.is_left(self) and not self.in_transaction():
-            connections.drop(self)
-        return super().begin(*args, **kwargs)
-
     def _statements_for(self, conn: Any) -> Iterable[Statement]:
         """Return the statements for a new connection of the driver."""
         return self.session_statements
@@ -87,6 +81,12 @@ def start_session(database: S, settings: DatabaseSettings, statements: Iterable[
 class SessionStatements(Session):
     """Mixin for a synchronous Database class; stands right in front of it, behind a pool class."""
 
+    def begin(self, *args: Any, **kwargs: Any) -> Any:
+        """Begin a transaction, on a new connection if the old one is to a server that was demoted."""
+        if connections.is_left(self) and not self.in_transaction():
+            connections.drop(self)
+        return super().begin(*args, **kwargs)
+
     def _connect(self) -> Any:
         conn = super()._connect()  # type: ignore[misc]
         try:
@@ -103,6 +103,12 @@ class SessionStatements(Session):
 
 class AsyncSession(Session):
     """Mixin for a class of `playhouse.pwasyncio`; use the subclass of the engine."""
+
+    async def aconnect(self) -> Any:
+        """Connect, on a new connection if the old one is to a server that was demoted."""
+        if connections.is_left(self) and not self.in_transaction():
+            await connections.adrop(self)
+        return await super().aconnect()  # type: ignore[misc]
 
     async def _run_session_statements(self, conn: Any) -> None:
         """Run the statements on the driver's own connection, whose ``execute`` is a coroutine."""

@@ -89,15 +89,20 @@ class Health:
 
     def look(self, server: Server) -> bool:
         """Look at a replica, and return whether it may be read."""
+        connected = False
+        state: ServerState | None = None
         try:
             server.connect()
+            connected = True
             state = server.look()
             problem = None if state is None else self._problem(server, state)
         except Exception as error:
             if not failures.is_from_server(error):
                 raise
-            self.eject(server, error)
-            return False
+            if not connected or failures.is_disconnect(server.database, error):
+                self.eject(server, error)
+                return False
+            problem = f"it cannot be asked how it is: {type(error).__name__}: {error}"
         server.checked = time.monotonic()
         server.resting_until = None
         if state is not None:
@@ -169,9 +174,12 @@ class Health:
         """Let a replica rest after a connection error; its connections are not used again."""
         connections.drop(server.database)
         connections.close_idle(server.database)
+        now = time.monotonic()
         with server.lock:
             again = server.resting_until is not None
-            server.resting_until = time.monotonic() + self._settings.backoff
+            if server.resting_until is None or server.resting_until <= now:
+                # Those that fail a little later do not make the rest longer.
+                server.resting_until = now + self._settings.backoff
             server.problem = f"{type(error).__name__}: {error}"
             server.generation += 1
         self._verified.discard(id(server))

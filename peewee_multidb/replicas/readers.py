@@ -92,13 +92,14 @@ class Readers:
                     # Not the replica's fault, and not the query's either: the primary has the rows.
                     attempt.is_behind = True
                     return self._on_primary(action, attempt)
-                if attempt.is_sent and not failures.is_disconnect(server.database, error):
+                if attempt.is_connected and not failures.is_disconnect(server.database, error):
+                    # The server is there; it is the query that it does not like.
                     raise
                 self.health.eject(server, error)
                 if attempt.is_sent and attempt.is_repeated:
                     raise
                 attempt.is_repeated = attempt.is_repeated or attempt.is_sent
-                attempt.is_sent = False
+                attempt.is_sent = attempt.is_connected = False
             attempt.passed = (*attempt.passed, server)
 
     def _next(self, attempt: _Attempt) -> Server | None:
@@ -138,8 +139,8 @@ class Readers:
         if attempt.is_repeated:
             connections.drop(server.database)
         server.connect()
-        now = time.monotonic()
-        return self.health.look_if_due(server, now)
+        attempt.is_connected = True
+        return self.health.look_if_due(server, time.monotonic())
 
     def _reading(
         self, server: Server, attempt: _Attempt, action: Callable[[Any], R]
@@ -225,6 +226,8 @@ class _Attempt:
     deadline: float | None = None
     #: The replicas that did not do.
     passed: tuple[Server, ...] = ()
+    #: There is a connection, so that an error can be one of the query.
+    is_connected = False
     #: The query itself is under way, and not only a question to the server.
     is_sent = False
     #: It was sent once in vain.

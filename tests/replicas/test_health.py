@@ -59,8 +59,9 @@ def whole(own_cluster: Any) -> Any:
 
 @pytest.fixture
 def dying(whole: Any, watch: Open) -> Watched:
-    watched = watch(whole.settings("app"), backoff=0.3, check_interval=0.3)
+    watched = watch(whole.settings("app"), backoff=0.3, check_interval=0.3, wait_ms=10_000)
     watched.Note.delete().execute()
+    whole.wait_in_step()
     watched.settle()
     return watched
 

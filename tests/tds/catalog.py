@@ -16,7 +16,7 @@ from .messages import TsqlError
 from .types import Type
 from .values import affinity, parse_type
 
-__all__ = ["Catalog", "Check", "Column", "Foreign", "Index", "Table", "physical", "quoted"]
+__all__ = ["Catalog", "Check", "Column", "Foreign", "Index", "Table", "column_sql", "physical", "quoted"]
 
 STORE = "__tds"
 
@@ -123,7 +123,8 @@ class Catalog:
         self._version = -1
         for where in ("main", "temp"):
             conn.execute(
-                f"CREATE TABLE IF NOT EXISTS {where}.{STORE} (name TEXT PRIMARY KEY COLLATE NOCASE, body TEXT)"
+                f"CREATE TABLE IF NOT EXISTS {where}.{STORE} "
+                "(name TEXT PRIMARY KEY COLLATE NOCASE, body TEXT)"
             )
 
     def forget(self) -> None:
@@ -178,7 +179,7 @@ class Catalog:
         self.save(table)
 
     def ddl(self, table: Table, expression: Callable[[str], str]) -> str:
-        parts = [_column(column, expression) for column in table.columns]
+        parts = [column_sql(column, expression) for column in table.columns]
         for check in table.checks:
             parts.append(f"CONSTRAINT {quoted(check.name)} CHECK ({expression(check.sql)})")
         for foreign in table.foreigns:
@@ -196,9 +197,8 @@ class Catalog:
         where = f" WHERE {expression(index.where)}" if index.where else ""
         unique = "UNIQUE " if index.unique else ""
         target = f"{quoted(table.physical)} ({columns})"
-        self.conn.execute(
-            f"CREATE {unique}INDEX {self._where(table.physical)}.{quoted(index_name(table, index))} ON {target}{where}"
-        )
+        name = f"{self._where(table.physical)}.{quoted(index_name(table, index))}"
+        self.conn.execute(f"CREATE {unique}INDEX {name} ON {target}{where}")
 
     def drop_index(self, table: Table, index: Index) -> None:
         self.conn.execute(f"DROP INDEX {self._where(table.physical)}.{quoted(index_name(table, index))}")
@@ -244,7 +244,8 @@ def index_name(table: Table, index: Index) -> str:
     return f"{table.physical}.{index.name}"
 
 
-def _column(column: Column, expression: Callable[[str], str]) -> str:
+def column_sql(column: Column, expression: Callable[[str], str]) -> str:
+    """Return how a column is declared to SQLite."""
     if column.computed:
         return f"{quoted(column.name)} AS ({expression(column.computed)})"
     return f"{quoted(column.name)} {affinity(column.kind)}" + ("" if column.nullable else " NOT NULL")

@@ -6,10 +6,11 @@ import itertools
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from .altering import Alters
 from .catalog import Catalog, Check, Column, Foreign, Index, Table, physical, quoted
-from .lexer import Statement, Token, lex, name_of, split, text_of
+from .lexer import Statement, Token, name_of, split
 from .messages import TsqlError
-from .values import parse_type
+from .reading import TokenReader, unexpected
 
 __all__ = ["Definer"]
 
@@ -19,66 +20,7 @@ _numbers = itertools.count(1)
 SINCE = {"xml": 9, "date": 10, "time": 10, "datetime2": 10, "datetimeoffset": 10}
 
 
-def unexpected(token: Token) -> TsqlError:
-    return TsqlError(102, f"Incorrect syntax near '{token.text}'.")
-
-
-class _Tokens:
-    """The tokens of a statement, read one after the other."""
-
-    def __init__(self, sql: str, tokens: Sequence[Token]) -> None:
-        self.sql = sql
-        self.tokens = list(tokens)
-        self.at = 0
-
-    def __bool__(self) -> bool:
-        return self.at < len(self.tokens)
-
-    def peek(self, ahead: int = 0) -> str:
-        index = self.at + ahead
-        return (self.tokens[index].upper or self.tokens[index].text) if index < len(self.tokens) else ""
-
-    def next(self) -> Token:
-        if not self:
-            raise TsqlError(102, "Incorrect syntax near the end.")
-        self.at += 1
-        return self.tokens[self.at - 1]
-
-    def take(self, *words: str) -> bool:
-        """Go past these words, if all of them come next."""
-        if all(self.peek(ahead) == word for ahead, word in enumerate(words)):
-            self.at += len(words)
-            return True
-        return False
-
-    def expect(self, *words: str) -> None:
-        if not self.take(*words):
-            raise unexpected(self.next())
-
-    def name(self) -> list[str]:
-        parts = [name_of(self.next())]
-        while self.take("."):
-            parts.append("" if self.peek() == "." else name_of(self.next()))
-        return parts
-
-    def inside(self) -> list[Token]:
-        """The tokens between the parentheses that come next."""
-        self.expect("(")
-        start = self.at
-        depth = 1
-        while depth:
-            token = self.next()
-            depth += (token.text == "(") - (token.text == ")")
-        return self.tokens[start : self.at - 1]
-
-    def names(self) -> list[str]:
-        return [name_of(part[0]) for part in split(self.inside())]
-
-    def text(self, tokens: Sequence[Token]) -> str:
-        return text_of(self.sql, tokens)
-
-
-class Definer:
+class Definer(Alters):
     """Runs data definition in one session.
 
     Args:
@@ -97,7 +39,7 @@ class Definer:
         self.forget_identity = forget_identity
 
     def run(self, statement: Statement) -> None:
-        reader = _Tokens(statement.source, statement.tokens)
+        reader = TokenReader(statement.source, statement.tokens)
         verb = reader.next().upper
         what = reader.next().upper
         if verb == "CREATE" and what in ("UNIQUE", "CLUSTERED", "NONCLUSTERED", "INDEX"):
@@ -114,13 +56,13 @@ class Definer:
 
     # Tables
 
-    def _create_table(self, reader: _Tokens) -> None:
+    def _create_table(self, reader: TokenReader) -> None:
         schema, name = self._own(reader.name())
         table = Table(schema, name)
         if self.catalog.table(table.physical) is not None:
             raise TsqlError(2714, f"There is already an object named '{name}' in the database.", 6)
         for item in split(reader.inside()):
-            self.item(table, _Tokens(reader.sql, item))
+            self.item(table, TokenReader(reader.sql, item))
         self.create(table)
 
     def create(self, table: Table) -> None:
@@ -133,7 +75,7 @@ class Definer:
         self.catalog.create(table, self.expression)
         self.forget_identity(table.physical)
 
-    def item(self, table: Table, reader: _Tokens) -> None:
+    def item(self, table: Table, reader: TokenReader) -> None:
         """Read a column or a constraint of a table."""
         name = name_of(reader.next()) if reader.take("CONSTRAINT") else None
         if reader.peek() in ("PRIMARY", "UNIQUE", "FOREIGN", "CHECK", "DEFAULT"):
@@ -143,7 +85,7 @@ class Definer:
             raise unexpected(reader.next())
         self._column(table, reader)
 
-    def _column(self, table: Table, reader: _Tokens) -> None:
+    def _column(self, table: Table, reader: TokenReader) -> None:
         column = Column(name_of(reader.next()), "")
         table.columns.append(column)
         if reader.take("AS"):
@@ -174,7 +116,7 @@ class Definer:
             else:
                 self._constraint(table, reader, name, column)
 
-    def _type(self, reader: _Tokens) -> str:
+    def _type(self, reader: TokenReader) -> str:
         text = ".".join(reader.name()[-1:])
         if text.upper() == "DOUBLE" and reader.take("PRECISION"):
             text = "double precision"
@@ -185,7 +127,7 @@ class Definer:
             raise TsqlError(2715, f"Column, parameter, or variable: Cannot find data type {text.lower()}.", 6)
         return text.lower()
 
-    def _constraint(self, table: Table, reader: _Tokens, name: str | None, column: Column | None) -> None:
+    def _constraint(self, table: Table, reader: TokenReader, name: str | None, column: Column | None) -> None:
         own = [column.name] if column is not None else []
         number = f"{table.name}__{next(_numbers):08X}"
         if reader.take("PRIMARY", "KEY") or reader.take("UNIQUE"):
@@ -223,12 +165,12 @@ class Definer:
             raise unexpected(reader.next())
 
     @staticmethod
-    def _after_for(reader: _Tokens) -> Token:
+    def _after_for(reader: TokenReader) -> Token:
         reader.expect("FOR")
         return reader.next()
 
     @staticmethod
-    def _default(reader: _Tokens) -> str:
+    def _default(reader: TokenReader) -> str:
         start = reader.at
         if reader.peek() == "(":
             reader.inside()
@@ -251,34 +193,35 @@ class Definer:
         if not foreign.references and key is not None:
             foreign.references = [name for name, _ in key.columns]
 
-    def _index_columns(self, reader: _Tokens) -> list[tuple[str, bool]]:
+    def _index_columns(self, reader: TokenReader) -> list[tuple[str, bool]]:
         parts = split(reader.inside())
         return [(name_of(part[0]), part[-1].upper == "DESC") for part in parts]
 
-    def _drop_table(self, reader: _Tokens) -> None:
+    def _drop_table(self, reader: TokenReader) -> None:
         if_exists = reader.take("IF", "EXISTS")
         for part in split(reader.tokens[reader.at :]):
-            schema, name = self._own(_Tokens(reader.sql, part).name())
+            schema, name = self._own(TokenReader(reader.sql, part).name())
             table = self.catalog.table(physical(schema, name))
             if table is None or table.view:
                 if if_exists:
                     continue
                 raise TsqlError(
                     3701,
-                    f"Cannot drop the table '{name}', because it does not exist or you do not have permission.",
+                    f"Cannot drop the table '{name}', because it does not exist or you do not have "
+                    "permission.",
                     5,
                 )
             for other, foreign in self.catalog.referring(table.physical):
                 if other.physical != table.physical:
                     raise TsqlError(
                         3726,
-                        f"Could not drop object '{name}' because it is referenced by a FOREIGN KEY constraint "
-                        f"('{foreign.name}').",
+                        f"Could not drop object '{name}' because it is referenced by a FOREIGN KEY "
+                        f"constraint ('{foreign.name}').",
                     )
             self.catalog.drop(table)
             self.forget_identity(table.physical)
 
-    def _truncate_table(self, reader: _Tokens) -> None:
+    def _truncate_table(self, reader: TokenReader) -> None:
         schema, name = self._own(reader.name())
         table = self.catalog.require(physical(schema, name), 4701, 'Cannot find the object "{}".')
         if any(other.physical != table.physical for other, _ in self.catalog.referring(table.physical)):
@@ -288,7 +231,7 @@ class Definer:
 
     # Views, schemas
 
-    def _create_view(self, reader: _Tokens) -> None:
+    def _create_view(self, reader: TokenReader) -> None:
         schema, name = self._own(reader.name())
         names = reader.names() if reader.peek() == "(" else []
         reader.expect("AS")
@@ -304,7 +247,7 @@ class Definer:
     #: Set by the session: the columns of a query.
     view_columns: Callable[[str, list[str]], list[Column]]
 
-    def _drop_view(self, reader: _Tokens) -> None:
+    def _drop_view(self, reader: TokenReader) -> None:
         if_exists = reader.take("IF", "EXISTS")
         schema, name = self._own(reader.name())
         table = self.catalog.table(physical(schema, name))
@@ -313,10 +256,10 @@ class Definer:
         elif not if_exists:
             raise TsqlError(3701, f"Cannot drop the view '{name}', because it does not exist.", 5)
 
-    def _create_schema(self, reader: _Tokens) -> None:
+    def _create_schema(self, reader: TokenReader) -> None:
         self.catalog.save(Table(name_of(reader.next()), "", view="schema"))
 
-    def _drop_schema(self, reader: _Tokens) -> None:
+    def _drop_schema(self, reader: TokenReader) -> None:
         if_exists = reader.take("IF", "EXISTS")
         name = name_of(reader.next())
         deleted = self.catalog.conn.execute(
@@ -327,7 +270,7 @@ class Definer:
 
     # Indexes
 
-    def _create_index(self, reader: _Tokens, first: str) -> None:
+    def _create_index(self, reader: TokenReader, first: str) -> None:
         unique = first == "UNIQUE"
         while first != "INDEX":
             first = reader.next().upper
@@ -348,7 +291,7 @@ class Definer:
         table.indexes.append(index)
         self.catalog.save(table)
 
-    def _drop_index(self, reader: _Tokens) -> None:
+    def _drop_index(self, reader: TokenReader) -> None:
         if_exists = reader.take("IF", "EXISTS")
         parts = reader.name()
         if reader.take("ON"):
@@ -364,198 +307,3 @@ class Definer:
         self.catalog.drop_index(table, index)
         table.indexes.remove(index)
         self.catalog.save(table)
-
-    # ALTER TABLE
-
-    def _alter_table(self, reader: _Tokens) -> None:
-        schema, own = self._own(reader.name())
-        name = physical(schema, own)
-        table = self.catalog.require(name, 4902, 'Cannot find the object "{}" because it does not exist.')
-        if reader.take("WITH", "NOCHECK") or reader.take("WITH", "CHECK"):
-            pass
-        if reader.take("ADD"):
-            for item in split(reader.tokens[reader.at :]):
-                self._add(table, _Tokens(reader.sql, item))
-        elif reader.take("DROP", "COLUMN"):
-            for item in split(reader.tokens[reader.at :]):
-                self._drop_column(table, name_of(item[0]))
-        elif reader.take("DROP", "CONSTRAINT") or reader.take("DROP"):
-            for item in split(reader.tokens[reader.at :]):
-                self._drop_constraint(table, name_of(item[0]))
-        elif reader.take("ALTER", "COLUMN"):
-            self._alter_column(table, reader)
-        elif reader.peek() in ("CHECK", "NOCHECK"):
-            return
-        else:
-            raise unexpected(reader.next())
-
-    def _add(self, table: Table, reader: _Tokens) -> None:
-        columns, indexes = len(table.columns), len(table.indexes)
-        self.item(table, reader)
-        for foreign in table.foreigns:
-            self._check_foreign(table, foreign)
-        conn = self.catalog.conn
-        has_rows = conn.execute(f"SELECT 1 FROM {quoted(table.physical)} LIMIT 1").fetchone() is not None
-        for column in table.columns[columns:]:
-            column.kind  # noqa: B018 - raises for an unknown type
-            if has_rows and not column.nullable and column.default is None and column.identity is None:
-                raise TsqlError(
-                    4901,
-                    "ALTER TABLE only allows columns to be added that can contain nulls, or have a DEFAULT "
-                    f"definition specified; column '{column.name}' cannot be added to non-empty table.",
-                )
-            nullable, column.nullable = column.nullable, True
-            conn.execute(
-                f"ALTER TABLE {quoted(table.physical)} ADD COLUMN "
-                + f"{quoted(column.name)} {self.catalog.ddl(Table('', '', [column]), self.expression).split(quoted(column.name), 1)[1][1:-1]}"
-            )
-            column.nullable = nullable
-            if column.default is not None and not nullable:
-                value = self.expression(column.default)
-                conn.execute(f"UPDATE {quoted(table.physical)} SET {quoted(column.name)} = {value}")
-        self.catalog.redefine(table, self.expression)
-        for index in table.indexes[indexes:]:
-            self.catalog.create_index(table, index, self.expression)
-        self.catalog.save(table)
-
-    def _drop_column(self, table: Table, name: str) -> None:
-        column = table.column(name)
-        users = [i.name for i in table.indexes if any(c.lower() == name.lower() for c, _ in i.columns)]
-        users += [f.name for f in table.foreigns if name.lower() in map(str.lower, f.columns)]
-        users += [c.name for c in table.checks if name.lower() in (name_of(t).lower() for t in lex(c.sql))]
-        if column.default_name:
-            users.append(column.default_name)
-        if users:
-            raise TsqlError(
-                5074, f"ALTER TABLE DROP COLUMN {name} failed because {users[0]} accesses this column."
-            )
-        self.catalog.conn.execute(f"ALTER TABLE {quoted(table.physical)} DROP COLUMN {quoted(column.name)}")
-        table.columns.remove(column)
-        self.catalog.redefine(table, self.expression)
-
-    def _drop_constraint(self, table: Table, name: str) -> None:
-        for column in table.columns:
-            if column.default_name and column.default_name.lower() == name.lower():
-                column.default = column.default_name = None
-                self.catalog.redefine(table, self.expression)
-                return
-        for index in table.indexes:
-            if index.name.lower() == name.lower():
-                self.catalog.drop_index(table, index)
-                table.indexes.remove(index)
-                self.catalog.save(table)
-                return
-        for constraints in (table.checks, table.foreigns):
-            for constraint in constraints:  # type: ignore[attr-defined]
-                if constraint.name.lower() == name.lower():
-                    constraints.remove(constraint)  # type: ignore[attr-defined]
-                    self.catalog.redefine(table, self.expression)
-                    return
-        raise TsqlError(3728, f"'{name}' is not a constraint.")
-
-    def _alter_column(self, table: Table, reader: _Tokens) -> None:
-        column = table.column(name_of(reader.next()))
-        column.type = self._type(reader)
-        kind = parse_type(column.type)
-        column.nullable = not reader.take("NOT", "NULL")
-        target = quoted(table.physical)
-        if not column.nullable:
-            null = self.catalog.conn.execute(
-                f"SELECT 1 FROM {target} WHERE {quoted(column.name)} IS NULL LIMIT 1"
-            )
-            if null.fetchone() is not None:
-                raise TsqlError(
-                    515,
-                    f"Cannot insert the value NULL into column '{column.name}', table '{table.name}'; "
-                    "column does not allow nulls. UPDATE fails.",
-                    2,
-                )
-        self.catalog.redefine(table, self.expression)
-        self.catalog.conn.execute(
-            f"UPDATE {target} SET {quoted(column.name)} = tds_cast({quoted(column.name)}, ?, ?)",
-            (str(kind), column.name),
-        )
-
-    # sp_rename
-
-    def rename(self, old: str, new: str, what: str) -> None:
-        """Do what sp_rename does.
-
-        Args:
-            old: the name in parts, possibly quoted.
-            new: the new name, one part.
-            what: COLUMN, INDEX, or OBJECT for a table or a constraint.
-        """
-        parts = _Tokens(old, lex(old)).name()
-        failed = TsqlError(
-            15248, f"Either the parameter @objname is ambiguous or the claimed @objtype ({what}) is wrong."
-        )
-        if what in ("COLUMN", "INDEX"):
-            table = self.catalog.table(physical(*self._own(parts[:-1])))
-            if table is None:
-                raise failed
-            if what == "COLUMN":
-                self._rename_column(table, parts[-1], new)
-            else:
-                self._rename_index(table, parts[-1], new)
-            return
-        schema, name = self._own(parts)
-        table = self.catalog.table(physical(schema, name))
-        if table is not None:
-            self._rename_table(table, new)
-            return
-        for table in self.catalog.tables():
-            for constraint in (*table.checks, *table.foreigns):
-                if constraint.name.lower() == name.lower():
-                    constraint.name = new
-                    self.catalog.redefine(table, self.expression)
-                    return
-            if any(index.name.lower() == name.lower() for index in table.indexes):
-                self._rename_index(table, name, new)
-                return
-        raise TsqlError(15225, f"No item by the name of '{old}' could be found in the current database.")
-
-    def _rename_column(self, table: Table, old: str, new: str) -> None:
-        column = table.column(old)
-        self.catalog.conn.execute(
-            f"ALTER TABLE {quoted(table.physical)} RENAME COLUMN {quoted(column.name)} TO {quoted(new)}"
-        )
-        for index in table.indexes:
-            index.columns = [(new if c.lower() == old.lower() else c, desc) for c, desc in index.columns]
-        for foreign in table.foreigns:
-            foreign.columns = [new if c.lower() == old.lower() else c for c in foreign.columns]
-        for check in table.checks:
-            check.sql = check.sql.replace(f"[{column.name}]", f"[{new}]")
-        column.name = new
-        self.catalog.save(table)
-        for other, foreign in list(self.catalog.referring(table.physical)):
-            foreign.references = [new if c.lower() == old.lower() else c for c in foreign.references]
-            self.catalog.save(other)
-
-    def _rename_index(self, table: Table, old: str, new: str) -> None:
-        index = next((i for i in table.indexes if i.name.lower() == old.lower()), None)
-        if index is None:
-            raise TsqlError(
-                15248, "Either the parameter @objname is ambiguous or the claimed @objtype (INDEX) is wrong."
-            )
-        self.catalog.drop_index(table, index)
-        index.name = new
-        self.catalog.create_index(table, index, self.expression)
-        self.catalog.save(table)
-
-    def _rename_table(self, table: Table, new: str) -> None:
-        was = table.physical
-        for index in table.indexes:
-            self.catalog.drop_index(table, index)
-        table.name = new
-        self.catalog.conn.execute(f"ALTER TABLE {quoted(was)} RENAME TO {quoted(table.physical)}")
-        for index in table.indexes:
-            self.catalog.create_index(table, index, self.expression)
-        for foreign in table.foreigns:
-            if foreign.table.lower() == was.lower():
-                foreign.table = table.physical
-        self.catalog.save(table, was=was)
-        for other, foreign in list(self.catalog.referring(was)):
-            foreign.table = table.physical
-            self.catalog.save(other)
-        self.forget_identity(was)

@@ -11,10 +11,12 @@ import sqlite3
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from . import functions, information, messages
-from .catalog import Catalog, Column, physical, quoted
+from . import functions, information, messages, properties
+from .answers import Answers
+from .catalog import Catalog, quoted
 from .ddl import Definer
 from .lexer import Block, If, Statement, Token, lex, name_of, script, split, text_of
+from .merging import Merges
 from .messages import TsqlError, from_sqlite
 from .results import Count, DatabaseChanged, Failed, Result, Rows, TransactionChanged
 from .translate import Query, Translator
@@ -27,10 +29,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Session"]
 
-LEVEL_OF_VERSION = 10
 
-
-class Session(Writes):
+class Session(Answers, Merges, Writes):
     """One client's state in one database.
 
     Args:
@@ -60,29 +60,7 @@ class Session(Writes):
         self.conn = conn = store.connect()
         functions.install(
             conn,
-            {
-                "tds_global": self._global,
-                "tds_scope_identity": lambda: self.identity,
-                "tds_xact_state": lambda: int(self.transactions > 0),
-                "tds_object_id": self._object_id,
-                "tds_serverproperty": self._server_property,
-                "tds_columnproperty": self._column_property,
-                "tds_indexproperty": lambda *given: information.index_property(self, *given),
-                "tds_indexkey_property": lambda *given: information.index_key_property(self, *given),
-                "tds_objectproperty": lambda *given: information.object_property(self, *given),
-                "tds_schema_name": lambda *_: "dbo",
-                "tds_db_name": lambda *_: self.database,
-                "tds_db_id": lambda *_: 5,
-                "tds_suser_sname": lambda *_: self.user,
-                "tds_user_name": lambda *_: "dbo",
-                "tds_ident_current": self._ident_current,
-                "tds_isnumeric": lambda value: int(str(value).replace(".", "", 1).lstrip("-").isdigit()),
-                "tds_rowversion": self.next_rowversion,
-                "tds_object_name": lambda number: information.name_of_object(self, number),
-                "tds_col_name": lambda number, column: information.name_of_column(self, number, column),
-                "tds_databasepropertyex": lambda name, what: "SQL_Latin1_General_CP1_CI_AS",
-                "tds_error_number": lambda: self.last_error,
-            },
+            self.functions(),
             self._note,
         )
         self.catalog = Catalog(conn)
@@ -259,16 +237,14 @@ class Session(Writes):
         yield self.done(len(rows.values))
 
     def _with(self, statement: Statement) -> Iterator[Result]:
-        depth = 0
-        for index, token in enumerate(statement.tokens):
-            depth += (token.text == "(") - (token.text == ")")
-            if depth == 0 and token.upper in ("SELECT", "INSERT", "UPDATE", "DELETE", "MERGE"):
-                break
-        if token.upper == "SELECT":
+        verbs = ("SELECT", "INSERT", "UPDATE", "DELETE", "MERGE")
+        places = [place for verb in verbs if (place := _top_level(statement.tokens, verb)) is not None]
+        first = min(places, default=0)
+        if statement.tokens[first].upper == "SELECT":
             yield from self._select(statement)
             return
-        head = text_of(statement.source, statement.tokens[:index])
-        yield from self.write(Statement(statement.source, statement.tokens[index:]), head)
+        head = text_of(statement.source, statement.tokens[:first])
+        yield from self.write(Statement(statement.source, statement.tokens[first:]), head)
 
     def _write(self, statement: Statement) -> Iterator[Result]:
         yield from self.write(statement, "")
@@ -322,9 +298,7 @@ class Session(Writes):
     def _define(self, statement: Statement) -> Iterator[Result]:
         words = statement.words(4)
         if words[1] == "DATABASE":
-            name = name_of(
-                [token for token in statement.tokens[2:] if token.upper not in ("IF", "EXISTS")][0]
-            )
+            name = name_of(next(t for t in statement.tokens[2:] if t.upper not in ("IF", "EXISTS")))
             if words[0] == "CREATE":
                 self.server.create_database(name)
             elif words[0] == "DROP":
@@ -386,14 +360,14 @@ class Session(Writes):
         """Run a stored procedure with the values of its arguments."""
         lower = name.lower()
         if lower == "sp_rename":
-            old, new = (arguments + [named.get("@objname"), named.get("@newname")])[:2]
+            old, new = [*arguments, named.get("@objname"), named.get("@newname")][:2]
             what = (arguments[2:] or [named.get("@objtype")])[0] or "OBJECT"
             with self.whole():
                 self.definer.rename(str(old), str(new), str(what).upper())
         elif lower in ("sp_executesql",):
             yield from self.run(str(arguments[0]))
         else:
-            found = information.procedure(self, lower, arguments, named)
+            found = properties.procedure(self, lower, arguments, named)
             if found is None:
                 raise TsqlError(2812, f"Could not find stored procedure '{name}'.", 62)
             yield found
@@ -456,62 +430,6 @@ class Session(Writes):
             )
         self.conn.execute(f"SAVEPOINT {quoted(name)}")
         return iter(())
-
-    # What functions ask
-
-    def _parameter_kind(self, name: str) -> Type | None:
-        found = self.parameters.get("@" + name.lower())
-        return found[0] if found else None
-
-    def _global(self, name: str) -> Any:
-        version = ".".join(map(str, self.server.version))
-        found: dict[str, Callable[[], Any]] = {
-            "TRANCOUNT": lambda: self.transactions,
-            "ROWCOUNT": lambda: self.rowcount,
-            "ERROR": lambda: self.last_error,
-            "IDENTITY": lambda: self.identity,
-            "VERSION": lambda: (
-                f"Microsoft SQL Server {self.server.product} - {version}.0 (X64) a test server"
-            ),
-            "SPID": lambda: 51,
-            "SERVERNAME": lambda: "test",
-            "DATEFIRST": lambda: int(self.options.get("DATEFIRST", 7)),
-            "LANGUAGE": lambda: "us_english",
-            "OPTIONS": lambda: 5496,
-            "MAX_PRECISION": lambda: 38,
-            "DBTS": lambda: self.store.rowversion.to_bytes(8, "big"),
-        }
-        if name not in found:
-            raise TsqlError(137, f'Must declare the scalar variable "@@{name}".')
-        return found[name]()
-
-    def _object_id(self, name: str, kind: str | None = None) -> int | None:
-        return information.object_id(self, name, kind)
-
-    def _server_property(self, name: str) -> Any:
-        major, minor, build = self.server.version
-        return {
-            "productversion": f"{major}.{minor:02}.{build}.0"
-            if major >= 10 and minor
-            else f"{major}.{minor}.{build}.0",
-            "engineedition": 3,
-            "edition": "Developer Edition (64-bit)",
-            "productlevel": "RTM",
-            "collation": "SQL_Latin1_General_CP1_CI_AS",
-        }.get(str(name).lower())
-
-    def _column_property(self, table: int, column: str, name: str) -> int | None:
-        return information.column_property(self, table, column, name)
-
-    def _ident_current(self, name: str) -> int | None:
-        return self.store.current_identity(physical("dbo", str(name).strip("[]").split(".")[-1].strip("[]")))
-
-    def _view_columns(self, sql: str, names: list[str]) -> list[Column]:
-        query = self.translator.query(sql)
-        cursor = self.execute(f"SELECT * FROM ({query.sql}) LIMIT 0")
-        own = names or query.names or [item[0] for item in cursor.description]
-        kinds = query.kinds if len(query.kinds) == len(own) else [None] * len(own)
-        return [Column(name, str(kind or "nvarchar(4000)")) for name, kind in zip(own, kinds, strict=True)]
 
 
 class _Abort(Exception):

@@ -20,6 +20,7 @@ __all__ = [
     "SCHEMES",
     "VERSIONS",
     "mssql",
+    "mssql_server",
     "mssql_url",
     "new_mssql_url",
     "real_mssql",
@@ -49,7 +50,7 @@ _numbers = itertools.count(1)
 
 def with_driver(url: str, scheme: str) -> str:
     """Return the URL for another module."""
-    head, _, rest = url.partition("://")
+    rest = url.partition("://")[2]
     address, _, options = rest.partition("?")
     wanted = SCHEMES[scheme]
     return f"{scheme}://{address}{wanted or (f'?{options}' if options else '')}"
@@ -88,6 +89,12 @@ def real_mssql() -> Iterator[Any]:
     server = RealServer(url)
     yield server
     server.close()
+
+
+@pytest.fixture(scope="session")
+def mssql_server(real_mssql: Any, tds_server: TDSServer) -> Any:
+    """The server of `mssql_url`."""
+    return tds_server if real_mssql is None else real_mssql
 
 
 @pytest.fixture

@@ -137,11 +137,8 @@ def styled(value: Any, type_name: str, style: int) -> Any:
 def add(left: Any, right: Any) -> Any:
     if left is None or right is None:
         return None
-    if (
-        (isinstance(left, str)
-        and isinstance(right, str))
-        or (isinstance(left, bytes)
-        and isinstance(right, bytes))
+    if (isinstance(left, str) and isinstance(right, str)) or (
+        isinstance(left, bytes) and isinstance(right, bytes)
     ):
         return left + right
     sides = []

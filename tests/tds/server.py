@@ -19,6 +19,7 @@ from urllib.parse import quote
 
 from . import grammar, packets, tokens
 from .execute import Session
+from .lexer import lex, split
 from .login import Login, decode_login, negotiated, prelogin_reply, tds_version_of
 from .messages import TsqlError
 from .packets import Channel, Closed
@@ -181,7 +182,8 @@ class _Connection:
         self.channel = channel
         self.tds = (7, 1)
         self.session: Session | None = None
-        self.prepared: dict[int, str] = {}
+        #: By handle: the SQL, and the names of its parameters.
+        self.prepared: dict[int, tuple[str, list[str]]] = {}
         self.descriptor = b""
 
     def close(self) -> None:
@@ -332,19 +334,16 @@ class _Connection:
         if name == "sp_executesql":
             yield from self._execute(str(given[0].value), given[2:])
         elif name in ("sp_prepexec", "sp_prepare"):
-            handle, sql = given[0], str(given[2].value)
-            handle.value = len(self.prepared) + 1
-            handle.kind = Type("int")
-            self.prepared[handle.value] = sql
+            handle, sql, names = given[0], str(given[2].value), self._names(str(given[1].value or ""))
+            handle.value, handle.kind = len(self.prepared) + 1, Type("int")
+            self.prepared[handle.value] = sql, names
             if name == "sp_prepexec":
-                yield from self._execute(sql, given[3:], self._names(str(given[1].value or "")))
-            self._declared[handle.value] = self._names(str(given[1].value or ""))
+                yield from self._execute(sql, given[3:], names)
         elif name == "sp_execute":
-            number = int(given[0].value)
-            sql = self.prepared.get(number, "")
-            yield from self._execute(sql, given[1:], self._declared.get(number, []))
+            sql, names = self.prepared.get(int(given[0].value), ("", []))
+            yield from self._execute(sql, given[1:], names)
         elif name == "sp_unprepare":
-            self.prepared.pop(int(given[0].value), None)
+            self.prepared[int(given[0].value)] = ("", [])
         else:
             assert self.session is not None
             named = {p.name.lower(): p.value for p in given if p.name}
@@ -357,14 +356,8 @@ class _Connection:
             yield tokens.return_value(self.tds, 0, handle.name, handle.kind, handle.value)
         yield tokens.done(self.tds, "DONEPROC", self._status() | (0 if is_last else tokens.MORE))
 
-    @property
-    def _declared(self) -> dict[int, list[str]]:
-        return self.__dict__.setdefault("declared", {})  # type: ignore[no-any-return]
-
     @staticmethod
     def _names(declaration: str) -> list[str]:
-        from .lexer import lex, split
-
         return [part[0].text for part in split(lex(declaration)) if part and part[0].kind == "var"]
 
     @staticmethod
@@ -385,5 +378,5 @@ class _Connection:
         yield from self._reply(self._checked(sql, parameters), "DONEINPROC")
         if self.session.transactions > before:
             # What SQL Server says when a procedure ends with another count than it began with.
-            text = "Transaction count after EXECUTE indicates a mismatching number of BEGIN and COMMIT statements."
+            text = "Transaction count after EXECUTE indicates a mismatching number of BEGIN and COMMIT."
             yield self._error(TsqlError(266, text))

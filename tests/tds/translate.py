@@ -1,24 +1,22 @@
-"""T-SQL queries and expressions in SQLite's words: sqlglot parses and writes, this module does what lies between.
+"""T-SQL queries and expressions in SQLite's words: sqlglot parses (`dialects`), `rewriting` writes.
 
-It also works out the T-SQL type of each column of a result, which SQLite does not tell and the wire needs.
+Here, the T-SQL type of each expression is worked out, which SQLite does not tell: the wire needs that of each
+column of a result, and what is compared with a column is first read as one of its type.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-import sqlglot
 from sqlglot import exp
-from sqlglot.dialects.sqlite import SQLite
-from sqlglot.dialects.tsql import TSQL
-from sqlglot.errors import ParseError, TokenError
-from sqlglot.tokens import TokenType
 
 from .catalog import Catalog, physical
+from .dialects import parse
+from .kinds import kind_of_arithmetic, kind_of_number
 from .messages import TsqlError
+from .rewriting import Rewrites
 from .types import Type
 from .values import BLOBS, MOMENTS, MONEY, RANGES, TEXTS, parse_type
 
@@ -35,15 +33,6 @@ OLD_SYSTEM = {
     "sysforeignkeys",
 }
 OLD_SYSTEM |= {"sysdatabases", "syscomments", "sysreferences", "sysconstraints"}
-#: SQLite's own functions; every other one is one of `functions`, with a prefix.
-NATIVE = {
-    *("COUNT", "SUM", "MIN", "MAX", "AVG", "ABS", "COALESCE", "NULLIF", "REPLACE", "ROUND"),
-    *("ROW_NUMBER", "RANK", "DENSE_RANK", "NTILE", "LAG", "LEAD", "FIRST_VALUE", "LAST_VALUE"),
-    *("PERCENT_RANK", "CUME_DIST", "GROUP_CONCAT", "JSON_EACH"),
-}
-RENAMED = {"COUNT_BIG": "COUNT", "STRING_AGG": "GROUP_CONCAT"}
-#: Their first argument is a word, not a column.
-DATE_PARTS = {"DATEPART", "DATENAME", "DATEADD", "DATEDIFF", "DATEDIFF_BIG", "DATETRUNC"}
 RETURNS = {
     **dict.fromkeys(["COUNT", "LEN", "DATEPART", "DATEDIFF", "CHARINDEX", "DATALENGTH", "OBJECT_ID"], "int"),
     **dict.fromkeys(["YEAR", "MONTH", "DAY", "COLUMNPROPERTY", "OBJECTPROPERTY", "INDEXPROPERTY"], "int"),
@@ -70,67 +59,7 @@ SAME_AS_FIRST = {
 }
 #: A literal or a parameter beside a column of these is read as one of them first.
 STRICT = {*MOMENTS, *MONEY, "decimal", "uniqueidentifier", "bit", "float", "real"}
-#: Which sqlglot cannot read; a text with such a word in it is left alone.
-EMPTY_BINARY = re.compile(r"(?<=[\s(,=])0[xX](?=[\s),;]|\Z)")
 COMPARISONS = (exp.EQ, exp.NEQ, exp.GT, exp.GTE, exp.LT, exp.LTE)
-
-
-def _raw(parser: Any, stop: TokenType) -> str:
-    depth = 0
-    words = []
-    while parser._curr and not (depth == 0 and parser._curr.token_type == stop):
-        depth += (parser._curr.token_type == TokenType.L_PAREN) - (
-            parser._curr.token_type == TokenType.R_PAREN
-        )
-        words.append(parser._curr.text)
-        parser._advance()
-    return " ".join(words)
-
-
-def _cast(parser: Any) -> exp.Expression:
-    this = parser._parse_disjunction()
-    parser._match(TokenType.ALIAS)
-    return exp.Anonymous(
-        this="TDS_CAST", expressions=[this, exp.Literal.string(_raw(parser, TokenType.R_PAREN))]
-    )
-
-
-def _convert(parser: Any) -> exp.Expression:
-    kind = exp.Literal.string(_raw(parser, TokenType.COMMA))
-    parser._match(TokenType.COMMA)
-    first, *style = parser._parse_csv(parser._parse_disjunction)
-    return exp.Anonymous(this="TDS_CONVERT" if style else "TDS_CAST", expressions=[first, kind, *style])
-
-
-class Source(TSQL):
-    """T-SQL whose functions stay what they are called: SQLite gets them as functions of the same name."""
-
-    class Parser(TSQL.Parser):
-        FUNCTIONS = {}
-        FUNCTION_PARSERS = {"CAST": _cast, "TRY_CAST": _cast, "CONVERT": _convert, "TRY_CONVERT": _convert}
-        NO_PAREN_FUNCTIONS = {}
-
-
-class Target(SQLite):
-    """SQLite as sqlglot writes it, but for the quotes: what it finds no column for, in double ones, is a text."""
-
-    class Tokenizer(SQLite.Tokenizer):
-        IDENTIFIERS = ["`"]
-
-
-def parse(sql: str) -> exp.Expression:
-    """Return the tree of one T-SQL statement.
-
-    Raises:
-        TsqlError: sqlglot cannot read it (Msg 102; the grammar has already had its say).
-    """
-    try:
-        tree = sqlglot.parse_one(EMPTY_BINARY.sub("TDS_EMPTY()", sql), read=Source)
-    except (ParseError, TokenError) as error:
-        raise TsqlError(102, f"The test server's translator cannot read this: {str(error)[:300]}") from error
-    if isinstance(tree, exp.Command):
-        raise TsqlError(50000, f"The test server does not know {sql[:60]!r}.")
-    return tree
 
 
 @dataclass
@@ -167,7 +96,7 @@ class _Scope:
         return self.outer.find(column) if self.outer is not None else None
 
 
-class Translator:
+class Translator(Rewrites):
     """Translates for one session.
 
     Args:
@@ -359,11 +288,11 @@ class Translator:
             branches = [branch.args["true"] for branch in node.args["ifs"]]
             return self._first([*branches, node.args.get("default")], scope, ctes)
         if isinstance(node, exp.Literal) and not node.is_string:
-            return _number(node.this)
+            return kind_of_number(node.this)
         if isinstance(node, (exp.Add, exp.Sub, exp.Mul, exp.Div, exp.Mod)):
-            return _arithmetic(self.infer(node.left, scope, ctes), self.infer(node.right, scope, ctes))
+            return kind_of_arithmetic(self.infer(node.left, scope, ctes), self.infer(node.right, scope, ctes))
         if isinstance(node, (exp.BitwiseAnd, exp.BitwiseOr, exp.BitwiseXor)):
-            return _arithmetic(self.infer(node.left, scope, ctes), self.infer(node.right, scope, ctes))
+            return kind_of_arithmetic(self.infer(node.left, scope, ctes), self.infer(node.right, scope, ctes))
         if isinstance(node, exp.Anonymous):
             return self._function(node, scope, ctes)
         return None
@@ -445,137 +374,3 @@ class Translator:
                 other.replace(
                     exp.Anonymous(this="TDS_CAST", expressions=[other.copy(), exp.Literal.string(str(wider))])
                 )
-
-    # Writing
-
-    def write(self, tree: exp.Expression) -> str:
-        """Return SQLite's text of a tree whose comparisons are mended."""
-        ctes = {cte.alias.lower() for cte in tree.find_all(exp.CTE)}
-        root = exp.Paren(this=tree)  # so that every node has a parent to be replaced in
-        for node in reversed(list(tree.walk(bfs=True))):
-            self._rewrite(node, ctes)
-        return root.this.sql(dialect=Target, unsupported_level=sqlglot.ErrorLevel.IGNORE)  # type: ignore[no-any-return]
-
-    def _rewrite(self, node: Any, ctes: set[str]) -> None:
-        if isinstance(node, exp.National):
-            node.replace(exp.Literal.string(node.name))
-        elif isinstance(node, exp.Literal) and not node.is_string:
-            if "e" in node.this.lower():
-                # SQLite reads the last digit of some numbers wrongly.
-                node.replace(exp.Anonymous(this="tds_float", expressions=[exp.Literal.string(node.this)]))
-            elif len(node.this.replace(".", "").lstrip("0")) > 15:
-                node.replace(
-                    exp.Literal.string(node.this) if _number(node.this).name == "decimal" else node.copy()
-                )
-        elif isinstance(node, exp.Neg) and isinstance(node.this, exp.Literal) and node.this.is_string:
-            node.replace(exp.Literal.string(f"-{node.this.this}"))
-        elif isinstance(node, exp.Table):
-            node.set("hints", None)
-            if node.db or node.name.lower() not in ctes:
-                name = self.table_name(node)
-                if not node.alias and name != node.name:
-                    node.set("alias", exp.TableAlias(this=exp.to_identifier(node.name, quoted=True)))
-                node.set("this", exp.to_identifier(name, quoted=True))
-            node.set("db", None)
-            node.set("catalog", None)
-        elif isinstance(node, exp.Column):
-            node.set("db", None)
-            node.set("catalog", None)
-            if (
-                not node.table
-                and not node.this.args.get("quoted")
-                and node.name.upper() == "CURRENT_TIMESTAMP"
-            ):
-                node.replace(exp.Anonymous(this="tds_getdate"))
-        elif isinstance(node, exp.Parameter) and isinstance(node.this, exp.Parameter):
-            node.replace(
-                exp.Anonymous(this="tds_global", expressions=[exp.Literal.string(node.this.name.upper())])
-            )
-        elif isinstance(node, exp.Parameter):
-            if not isinstance(node.parent, (exp.Parameter, exp.Table)):
-                node.set("this", exp.Var(this=node.name.lower()))
-        elif isinstance(node, exp.Anonymous):
-            _name_function(node)
-        elif isinstance(node, exp.Add) and node.args.pop("tds_text", None):
-            node.replace(exp.Anonymous(this="tds_add", expressions=[node.left, node.right]))
-        elif isinstance(node, exp.BitwiseXor):
-            node.replace(exp.Anonymous(this="tds_xor", expressions=[node.left, node.right]))
-        elif isinstance(node, exp.Like):
-            _like(node)
-        elif isinstance(node, exp.Collate):
-            binary = "BIN" in node.expression.name.upper() or "_CS_" in node.expression.name.upper()
-            node.set("expression", exp.Var(this="BINARY" if binary else "NOCASE"))
-        elif isinstance(node, (exp.Subquery, exp.Values)):
-            _named_columns(node)
-        elif isinstance(node, exp.Lateral):
-            raise TsqlError(50000, "The test server knows no APPLY.")
-
-
-def _name_function(node: exp.Anonymous) -> None:
-    name = node.name.upper()
-    if name in DATE_PARTS and isinstance(node.expressions[0], exp.Column):
-        node.expressions[0].replace(exp.Literal.string(node.expressions[0].name.lower()))
-    if name.startswith("TDS_") or name in NATIVE:
-        return
-    node.set("this", RENAMED.get(name) or f"tds_{name.lower()}")
-
-
-def _like(node: exp.Like) -> None:
-    pattern, this = node.expression, node.this
-    exact = False
-    sides = []
-    for side in (this, pattern):
-        while isinstance(side, (exp.Collate, exp.Paren)):
-            if isinstance(side, exp.Collate):
-                exact = exact or side.expression.name.upper() == "BINARY"
-            side = side.this
-        sides.append(side)
-    escape = node.parent if isinstance(node.parent, exp.Escape) else None
-    mark = escape.expression if escape is not None else exp.Literal.string("")
-    call = exp.Anonymous(
-        this="tds_like", expressions=[*sides, mark.copy(), exp.Literal.number(1 if exact else 0)]
-    )
-    (escape or node).replace(call)
-
-
-def _named_columns(node: Any) -> None:
-    """Names in front of a derived table's rows, which SQLite takes only from the rows themselves."""
-    alias = node.args.get("alias")
-    if alias is None or not alias.columns:
-        return
-    head = exp.Select(
-        expressions=[exp.alias_(exp.Null(), column.name, quoted=True) for column in alias.columns]
-    ).where(exp.false())
-    inner = node.copy()
-    inner.set("alias", None)
-    body = exp.Select(expressions=[exp.Star()]).from_(
-        inner if isinstance(inner, exp.Subquery) else exp.Subquery(this=inner)
-    )
-    union = exp.Union(this=head, expression=body, distinct=False)
-    plain = exp.TableAlias(this=alias.this.copy())
-    node.replace(exp.Subquery(this=union, alias=plain))
-
-
-def _number(text: str) -> Type:
-    """The type of a number by the way it is written."""
-    if "e" in text.lower():
-        return Type("float")
-    if text.isdigit() and int(text) < 2**63:
-        return Type("int") if int(text) < 2**31 else Type("bigint")
-    whole, _, fraction = text.partition(".")
-    return Type("decimal", max(len(whole.lstrip("0")) + len(fraction), 1), len(fraction))
-
-
-def _arithmetic(left: Type | None, right: Type | None) -> Type | None:
-    if left is None or right is None:
-        return None
-    names = {left.name, right.name}
-    if names <= RANGES.keys() | {"bit"}:
-        return max((left, right), key=lambda kind: RANGES.get(kind.name, (0, 0))[1])
-    if names & {"float", "real"} and names <= RANGES.keys() | {"float", "real", "decimal", *MONEY}:
-        return Type("float")
-    if names <= RANGES.keys() | {"decimal"}:
-        return Type("decimal", 38, max(left.scale, right.scale))
-    if names <= RANGES.keys() | MONEY.keys():
-        return Type("money")
-    return None

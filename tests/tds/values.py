@@ -168,13 +168,11 @@ def _integer(value: Any, kind: Type) -> int:
     low, high = RANGES[kind.name]
     if isinstance(value, bytes):
         value = int.from_bytes(value[-INTEGERS[kind.name] :], "big", signed=True)
-    if isinstance(value, str) and re.fullmatch(r"\s*[+-]?\d*\s*", value) is None:
-        # Decimals stand in SQLite as text, when they are long.
-        if re.fullmatch(r"-?\d+\.\d+", value) is None:
-            raise TsqlError(
-                245,
-                f"Conversion failed when converting the nvarchar value '{value}' to data type {kind.name}.",
-            )
+    # Decimals stand in SQLite as text, when they are long.
+    if isinstance(value, str) and re.fullmatch(r"\s*[+-]?\d*\s*|-?\d+\.\d+", value) is None:
+        raise TsqlError(
+            245, f"Conversion failed when converting the nvarchar value '{value}' to data type {kind.name}."
+        )
     number = int(_number(value, kind))
     if not low <= number <= high:
         what = "expression" if not isinstance(value, str) else "nvarchar"
@@ -286,7 +284,8 @@ def _old(moment: datetime.datetime, fraction: int, name: str) -> str:
     if not first <= moment.year <= last:
         raise TsqlError(
             242,
-            f"The conversion of a nvarchar data type to a {name} data type resulted in an out-of-range value.",
+            f"The conversion of a nvarchar data type to a {name} data type resulted in an out-of-range "
+            "value.",
         )
     if name == "smalldatetime":
         moment += datetime.timedelta(seconds=30)

@@ -1,4 +1,4 @@
-"""INSERT, UPDATE, DELETE, MERGE and SELECT INTO.
+"""INSERT, UPDATE, DELETE and SELECT INTO.
 
 An INSERT's rows are worked out first, converted to their columns' types here, and then put in one by one;
 an UPDATE's values are converted by a function in SQLite's statement.
@@ -11,10 +11,10 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from .catalog import Column, Table, physical, quoted
+from .clauses import after_top, clauses_of, closing, depth_of, past_hints, rows_of_union
 from .lexer import Statement, Token, name_of, split, text_of
 from .messages import TsqlError
 from .results import Result, Rows
-from .types import Type
 from .values import convert, guess, present
 
 if TYPE_CHECKING:
@@ -59,16 +59,16 @@ class Writes(Base):
         while end < len(tokens) and tokens[end].text == ".":
             end += 2
         table = self.table_of(tokens[at:end])
-        end = _past_hints(tokens, end)
+        end = past_hints(tokens, end)
         names: list[str] | None = None
         if tokens[end].text == "(" and tokens[end + 1].upper != "SELECT":
-            close = _closing(tokens, end)
+            close = closing(tokens, end)
             names = [name_of(part[0]) for part in split(tokens[end + 1 : close])]
             end = close + 1
         output: Output | None = None
         if tokens[end].upper == "OUTPUT":
             stop = next(
-                i for i in range(end, len(tokens)) if tokens[i].upper in BODY and not _depth(tokens[end:i])
+                i for i in range(end, len(tokens)) if tokens[i].upper in BODY and not depth_of(tokens[end:i])
             )
             output = self._output(source, tokens[end + 1 : stop], table)
             end = stop
@@ -76,7 +76,7 @@ class Writes(Base):
             given: list[Any] = [()]
             names = []
         else:
-            body = _rows_of_union(source, tokens[end:]) or text_of(source, tokens[end:])
+            body = rows_of_union(source, tokens[end:]) or text_of(source, tokens[end:])
             if tokens[end].upper in ("EXEC", "EXECUTE"):
                 raise TsqlError(50000, "The test server knows no INSERT ... EXEC.")
             given = self.fetch(self.translator.query(f"{head} {body}".strip()).sql)
@@ -121,8 +121,8 @@ class Writes(Base):
         kinds = [(column.kind, column.name) for column in columns]
         every = [*columns, *missing]
         if every:
-            marks = ", ".join("?" * len(every))
-            sql = f"INSERT INTO {quoted(table.physical)} ({', '.join(quoted(c.name) for c in every)}) VALUES ({marks})"
+            names_sql, marks = ", ".join(quoted(c.name) for c in every), ", ".join("?" * len(every))
+            sql = f"INSERT INTO {quoted(table.physical)} ({names_sql}) VALUES ({marks})"
         else:
             sql = f"INSERT INTO {quoted(table.physical)} DEFAULT VALUES"
         if returning:
@@ -193,8 +193,8 @@ class Writes(Base):
     # UPDATE and DELETE
 
     def _update(self, statement: Statement, head: str) -> tuple[Rows | None, int]:
-        clauses = _clauses(statement.tokens, ("SET", "OUTPUT", "FROM", "WHERE", "OPTION"))
-        target, top = _target(clauses[""][1:])
+        clauses = clauses_of(statement.tokens, ("SET", "OUTPUT", "FROM", "WHERE", "OPTION"))
+        target, top = after_top(clauses[""][1:])
         table, alias, source = self._aliased(statement, target, clauses, head)
         output = self._output(statement.source, clauses["OUTPUT"][1:], table) if "OUTPUT" in clauses else None
         scope = {alias.lower(): [(column.name, column.kind) for column in table.columns]}
@@ -234,12 +234,12 @@ class Writes(Base):
         tokens = statement.tokens
         start = 1
         top: str | None = None
-        target, top = _target(tokens[1:])
+        target, top = after_top(tokens[1:])
         start = len(tokens) - len(target)
         rest = tokens[start:]
         if rest and rest[0].upper == "FROM":
             rest = rest[1:]
-        clauses = _clauses(rest, ("OUTPUT", "FROM", "WHERE", "OPTION"))
+        clauses = clauses_of(rest, ("OUTPUT", "FROM", "WHERE", "OPTION"))
         table, alias, source = self._aliased(statement, clauses[""], clauses, head)
         output = self._output(statement.source, clauses["OUTPUT"][1:], table) if "OUTPUT" in clauses else None
         rows, count = self._changed(
@@ -307,7 +307,7 @@ class Writes(Base):
         Returns the table, the alias that the statement knows it by, and the other sources: their SQL, the
         types of their columns, and a query of rowids when a CTE chooses the rows.
         """
-        target = target[: _past_hints(target, 0) or len(target)]
+        target = target[: past_hints(target, 0) or len(target)]
         target = target[: next((i for i, t in enumerate(target) if t.upper == "WITH"), len(target))]
         names = [token for token in target if token.text != "." and token.upper != "AS"]
         plain = [i for i, t in enumerate(target) if t.text != "."]
@@ -357,106 +357,6 @@ class Writes(Base):
         name, sql = found
         return self.catalog.require(name), alias, ("", {}, sql)
 
-    # MERGE
-
-    def _merge(self, statement: Statement, head: str) -> tuple[Rows | None, int]:
-        """Take the rows of the source apart, into those that match and those that do not."""
-        source, tokens = statement.source, statement.tokens
-        clauses = _clauses(tokens, ("USING", "ON", "WHEN", "OUTPUT"))
-        target = clauses[""][2 if tokens[1].upper == "INTO" else 1 :]
-        hint = next((i for i, t in enumerate(target) if t.upper == "WITH"), None)
-        if hint is not None:
-            target = target[:hint] + target[_closing(target, hint + 1) + 1 :]
-        words = [t for t in target if t.upper != "AS"]
-        aliased = len(words) > 1 and words[-2].text != "."
-        table = self.table_of(words[:-1] if aliased else words)
-        alias = name_of(words[-1])
-        output = self._output(source, clauses["OUTPUT"][1:], table) if "OUTPUT" in clauses else None
-        using = text_of(source, clauses["USING"][1:])
-        condition = text_of(source, clauses["ON"][1:])
-        self.conn.execute("DROP TABLE IF EXISTS temp.tds_source")
-        kinds = self._materialize(using)
-        names = [t for t in clauses["USING"] if t.upper != "AS"]
-        close = max(i for i, t in enumerate(names) if t.text == ")" or t.upper == "USING")
-        given = name_of(names[-1]) if close != len(names) - 1 else _alias_before_columns(names)
-        scope = {
-            given.lower(): kinds,
-            alias.lower(): [(column.name, column.kind) for column in table.columns],
-        }
-        on = self.translator.condition(condition, scope)
-        both = f"{quoted(table.physical)} AS {quoted(alias)}, temp.tds_source AS {quoted(given)}"
-        matched_rows = self.fetch(
-            f"SELECT {quoted(given)}.rowid, {quoted(alias)}.rowid FROM {both} WHERE {on}"
-        )
-        if len({row[1] for row in matched_rows}) < len(matched_rows):
-            raise TsqlError(
-                8672, "The MERGE statement attempted to UPDATE or DELETE the same row more than once."
-            )
-        matched = {row[0] for row in matched_rows}
-        every = [row[0] for row in self.fetch("SELECT rowid FROM temp.tds_source ORDER BY rowid")]
-        rows: list[Any] = []
-        for when in _whens(clauses["WHEN"]):
-            is_match, extra, action = when
-            also = f" AND ({self.translator.condition(text_of(source, extra), scope)})" if extra else ""
-            if is_match and action[0].upper == "UPDATE":
-                sets = []
-                for part in split(action[2:]):
-                    column = table.column(name_of(part[[t.text for t in part].index("=") - 1]))
-                    sql = text_of(source, part[[t.text for t in part].index("=") + 1 :])
-                    translated = self.translator.expression(sql, scope)
-                    kind, name = str(column.kind), column.name.replace("'", "''")
-                    sets.append(f"{quoted(column.name)} = tds_cast({translated}, '{kind}', '{name}')")
-                sets += [
-                    f"{quoted(c.name)} = tds_rowversion()" for c in table.columns if c.type == "rowversion"
-                ]
-                rows += self.fetch(
-                    f"UPDATE {quoted(table.physical)} AS {quoted(alias)} SET {', '.join(sets)} "
-                    f"FROM temp.tds_source AS {quoted(given)} WHERE {on}{also} RETURNING *"
-                )
-            elif is_match:
-                raise TsqlError(50000, "The test server knows no WHEN MATCHED THEN DELETE.")
-            else:
-                rows += self._merged(
-                    source, action, table, given, scope, [n for n in every if n not in matched], also
-                )
-        self.conn.execute("DROP TABLE temp.tds_source")
-        return self._returned(output, table, rows), len(rows)
-
-    def _merged(
-        self,
-        source: str,
-        action: list[Token],
-        table: Table,
-        given: str,
-        scope: Any,
-        rowids: list[int],
-        also: str,
-    ) -> list[Any]:
-        values = next(i for i, t in enumerate(action) if t.upper == "VALUES")
-        names = [name_of(part[0]) for part in split(action[2 : values - 1])]
-        items = [
-            self.translator.expression(text_of(source, part), scope)
-            for part in split(action[values + 2 : -1])
-        ]
-        found = []
-        for rowid in rowids:
-            rows = self.fetch(
-                f"SELECT {', '.join(items)} FROM temp.tds_source AS {quoted(given)} "
-                f"WHERE {quoted(given)}.rowid = {rowid}{also}"
-            )
-            found += self.put(table, names, rows, returning=True)
-        return found
-
-    def _materialize(self, using: str) -> list[tuple[str, Type | None]]:
-        query = self.translator.query(f"SELECT * FROM {using}")
-        cursor = self.execute(query.sql)
-        names = query.names or [item[0] for item in cursor.description]
-        rows = cursor.fetchall()
-        self.conn.execute(f"CREATE TABLE temp.tds_source ({', '.join(map(quoted, names))})")
-        self.conn.executemany(f"INSERT INTO temp.tds_source VALUES ({', '.join('?' * len(names))})", rows)
-        kinds = query.kinds if len(query.kinds) == len(names) else [None] * len(names)
-        return list(zip(names, kinds, strict=True))
-
     # SELECT INTO
 
     def _select_into(self, statement: Statement, into: int) -> Iterator[Result]:
@@ -484,98 +384,3 @@ class Writes(Base):
 
 COMMANDS = {"INSERT": 0xC3, "DELETE": 0xC4, "UPDATE": 0xC5, "MERGE": 0x117}
 BODY = {"VALUES", "SELECT", "DEFAULT", "WITH", "EXEC", "EXECUTE"}
-
-
-def _rows_of_union(source: str, tokens: list[Token]) -> str | None:
-    """Return SELECT ... UNION ALL SELECT ... without a FROM as the VALUES that it stands for, or None.
-
-    It is how many rows go into SQL Server 2000 and 2005, and SQLite takes no more than 500 SELECTs.
-    """
-    parts: list[list[Token]] = [[]]
-    depth = 0
-    for index, token in enumerate(tokens):
-        depth += (token.text == "(") - (token.text == ")")
-        if depth == 0 and token.upper == "FROM":
-            return None
-        if depth == 0 and token.upper == "UNION":
-            if index + 1 == len(tokens) or tokens[index + 1].upper != "ALL":
-                return None
-            parts.append([])
-        elif not (token.upper == "ALL" and tokens[index - 1].upper == "UNION" and depth == 0):
-            parts[-1].append(token)
-    if len(parts) < 2 or any(part[0].upper != "SELECT" or part[1].upper in ("TOP", "DISTINCT") for part in parts):
-        return None
-    rows = []
-    for part in parts:
-        items = [item[:-2] if item[-2:-1] and item[-2].upper == "AS" else item for item in split(part[1:])]
-        rows.append(f"({', '.join(text_of(source, item) for item in items)})")
-    return f"VALUES {', '.join(rows)}"
-
-
-def _depth(tokens: list[Token]) -> int:
-    return sum((token.text == "(") - (token.text == ")") for token in tokens)
-
-
-def _closing(tokens: list[Token], opening: int) -> int:
-    depth = 0
-    for index in range(opening, len(tokens)):
-        depth += (tokens[index].text == "(") - (tokens[index].text == ")")
-        if not depth:
-            return index
-    raise TsqlError(102, "Incorrect syntax near '('.")
-
-
-def _past_hints(tokens: list[Token], at: int) -> int:
-    if at + 1 < len(tokens) and tokens[at].upper == "WITH" and tokens[at + 1].text == "(":
-        return _closing(tokens, at + 1) + 1
-    return at
-
-
-def _clauses(tokens: list[Token], words: tuple[str, ...]) -> dict[str, list[Token]]:
-    """Cut a statement at the first of each of these words outside of parentheses and CASE."""
-    found: dict[str, list[Token]] = {"": []}
-    current = ""
-    depth = 0
-    for index, token in enumerate(tokens):
-        depth += (token.text == "(") - (token.text == ")")
-        depth += (token.upper == "CASE") - (token.upper == "END")
-        begins = depth == 0 and token.upper in words and token.upper not in found
-        if begins and not (token.upper == "FROM" and index == 0):
-            current = token.upper
-            found[current] = []
-        found[current].append(token)
-    return found
-
-
-def _target(tokens: list[Token]) -> tuple[list[Token], str | None]:
-    """Return the tokens after TOP (n), and n."""
-    if tokens and tokens[0].upper == "TOP":
-        close = _closing(tokens, 1)
-        return tokens[close + 1 :], tokens[2].text
-    return tokens, None
-
-
-def _whens(tokens: list[Token]) -> Iterator[tuple[bool, list[Token], list[Token]]]:
-    """The WHEN clauses of a MERGE: whether for a match, the further condition, the action."""
-    starts = [
-        i
-        for i, t in enumerate(tokens)
-        if t.upper == "WHEN" and not _depth(tokens[:i]) and tokens[i + 1].upper in ("MATCHED", "NOT")
-    ]
-    for start, end in zip(starts, [*starts[1:], len(tokens)], strict=True):
-        part = tokens[start:end]
-        then = next(i for i, t in enumerate(part) if t.upper == "THEN" and not _depth(part[:i]))
-        is_match = part[1].upper == "MATCHED"
-        condition = part[2 if is_match else 3 : then]
-        if not is_match and condition[:2] and condition[0].upper == "BY":
-            condition = condition[2:]
-        yield is_match, condition[1:] if condition else [], part[then + 1 :]
-
-
-def _alias_before_columns(tokens: list[Token]) -> str:
-    depth = 0
-    for index in range(len(tokens) - 1, -1, -1):
-        depth += (tokens[index].text == ")") - (tokens[index].text == "(")
-        if depth == 0:
-            return name_of(tokens[index - 1])
-    raise TsqlError(102, "Incorrect syntax near 'USING'.")

@@ -8,7 +8,7 @@ from typing import Any
 from . import ctes, paging
 from .columns import expanded, names_of, selection
 from .context import MSSQLContext, quoted, unsupported, writes
-from .ordering import simple_name
+from .ordering import position_of, said_direction, simple_name
 from .paging import Page
 from .stock import COLUMN, SOURCE, stock
 
@@ -89,6 +89,11 @@ def _sorted(ctx: MSSQLContext, query: Any, page: Page, named: Any) -> None:
 def _around(ctx: MSSQLContext, query: Any, page: Page, names: Sequence[str | None]) -> None:
     """Write the compound as a derived table, to be sorted and paged outside."""
     major = ctx.version.major
+    if any(map(position_of, query._order_by or ())):
+        # Outside, in OVER for one, a number is no position.
+        known = _names(ctx, query)
+        positions = [position_of(item) for item in query._order_by]
+        names = [name if at is None else known[at - 1] for at, name in zip(positions, names, strict=True)]
     limit, offset = page
     if offset != 0 and major < 9:
         limit, offset = paging.skip_or_refuse(ctx, page), 0
@@ -147,8 +152,8 @@ def _keys(
     written: list[str] = []
     for item, name in zip(order, names, strict=True):
         if name not in written:
-            direction = f" {item.direction}" if isinstance(item, stock.Ordering) else ""
-            ctx.literal(", " if written else "").literal(f"{prefix}{quoted(name or '')}{direction}")
+            column = name if position_of(item) and not prefix else f"{prefix}{quoted(name or '')}"
+            ctx.literal(", " if written else "").literal(f"{column}{said_direction(item)}")
             written.append(name or "")
     if not written and default is not None:
         ctx.literal(default)

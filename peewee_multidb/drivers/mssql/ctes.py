@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from .context import MSSQLContext, quoted, unsupported, writes
+from .sources import write_rows
 from .stock import SOURCE, stock
 
 __all__ = ["gather"]
@@ -38,6 +39,9 @@ def _refuse_recursion(ctx: MSSQLContext, node: Any) -> None:
 
 def _write(ctx: MSSQLContext, node: Any) -> None:
     query = node._query
+    if isinstance(query, stock.ValuesList):
+        _write_values(ctx, node, query)
+        return
     if not isinstance(query, stock.SelectBase):
         raise unsupported(
             ctx, "INSERT, UPDATE or DELETE in a WITH clause", "Run it first, with returning() if needed."
@@ -52,6 +56,18 @@ def _write(ctx: MSSQLContext, node: Any) -> None:
             ctx.literal(" (" + ", ".join(quoted(column._path[-1]) for column in node._columns) + ")")
         ctx.literal(" AS ")
         _body(ctx, node)
+
+
+def _write_values(ctx: MSSQLContext, node: Any, values: Any) -> None:
+    """Write a list of values as a query: in a WITH clause, VALUES is none."""
+    rows = list(values._values)
+    names = [column._path[-1] for column in node._columns or ()]
+    names = names or [str(getattr(name, "name", name)) for name in values._columns or ()]
+    names = names or [f"column{number}" for number in range(1, len(rows[0]) + 1)]
+    ctx.literal(f"{quoted(node._alias)} ({', '.join(map(quoted, names))}) AS (")
+    with ctx(converter=None, in_expr=False, in_function=False, in_projection=False, value_literals=False):
+        write_rows(ctx, rows, names, plain=True)
+    ctx.literal(")")
 
 
 def _body(ctx: MSSQLContext, node: Any) -> None:
@@ -71,9 +87,7 @@ def _body(ctx: MSSQLContext, node: Any) -> None:
 def _check_recursive(ctx: MSSQLContext, query: Any) -> None:
     while isinstance(query, stock.CompoundSelectQuery):
         if query.op != "UNION ALL":
-            raise unsupported(
-                ctx, f"{query.op} in a recursive common table expression", "Use union_all()."
-            )
+            raise unsupported(ctx, f"{query.op} in a recursive common table expression", "Use union_all().")
         step = query.rhs
         if isinstance(step, stock.Select) and (
             step._group_by
@@ -103,4 +117,3 @@ def cte(ctx: MSSQLContext, node: Any) -> Any:
     with ctx.fresh_aliases():
         _body(ctx, node)
     return ctx.literal(f" AS {quoted(node._alias)}{columns}")
-

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 import peewee
 
 from .context import MSSQLContext, writes
-from .definitions import is_ddl, refuse
+from .definitions import UNSORTABLE, as_column, is_ddl, refuse
 from .introspection import object_name
 from .literals import quoted, text
+from .stock import stock
 from .version import ServerVersion
 
 if TYPE_CHECKING:
@@ -51,9 +52,9 @@ class Definition(Base):
             peewee.DatabaseError: as the server says, with what to do about cascades that meet.
         """
         try:
-            return super().execute(query, **context_options)  # type: ignore[no-untyped-call]
-        except peewee.DatabaseError as exc:  # type: ignore[attr-defined]
-            is_statement = isinstance(query, peewee.Context) and is_ddl(query._sql)  # type: ignore[attr-defined]
+            return super().execute(query, **context_options)
+        except peewee.DatabaseError as exc:
+            is_statement = isinstance(query, stock.Context) and is_ddl(query._sql)
             if not is_statement or not _CASCADES.search(str(exc)):
                 raise
             raise type(exc)(
@@ -63,7 +64,7 @@ class Definition(Base):
             ) from exc
 
 
-@writes(peewee.Index)
+@writes(stock.Index)
 def write_index(ctx: MSSQLContext, index: Any) -> Any:
     """Write a CREATE INDEX.
 
@@ -124,7 +125,7 @@ def _nullable(expressions: Sequence[Any]) -> list[Any]:
 
 def _field(expression: Any) -> Any:
     """Return the field that a key of an index is, whichever way it is sorted."""
-    node = expression.node if isinstance(expression, peewee.Ordering) else expression
+    node = expression.node if isinstance(expression, stock.Ordering) else expression
     return node if isinstance(node, peewee.Field) else None
 
 
@@ -132,8 +133,16 @@ def _write_key(ctx: Any, index: Any, key: Any, version: ServerVersion) -> None:
     if isinstance(key, str):
         ctx.literal(key)
         return
-    column = key.node if isinstance(key, peewee.Ordering) else key
-    if not isinstance(column, (peewee.Field, peewee.Column, peewee.Entity, peewee.SQL)):
+    column = key.node if isinstance(key, stock.Ordering) else key
+    if isinstance(column, peewee.Field):
+        kind = as_column(column.ddl_datatype(ctx).sql, version)
+        if kind in UNSORTABLE:
+            raise refuse(
+                version,
+                f"indexes over {kind}",
+                f"make {column.name!r}, of the index {index._name!r}, a CharField of at most 450 characters",
+            )
+    if not isinstance(column, (peewee.Field, stock.Column, peewee.Entity, peewee.SQL)):
         raise refuse(
             version,
             "indexes over expressions",
@@ -149,7 +158,7 @@ def _index_id(name: str, table: str) -> str:
 
 def _table_name(table: Any) -> str:
     """Return the name of an index's table as OBJECT_ID reads it."""
-    if isinstance(table, peewee.Table):
+    if isinstance(table, stock.Table):
         return object_name(table.__name__, table._schema)
     path = [part for part in table._path if part]
     return object_name(path[-1], path[-2] if len(path) > 1 else None)

@@ -17,10 +17,13 @@ import peewee
 from .literals import quoted, text
 from .version import ServerVersion
 
-__all__ = ["is_ddl", "refuse", "rewritten", "table_source"]
+__all__ = ["UNSORTABLE", "as_column", "is_ddl", "refuse", "rewritten", "table_source"]
 
 #: The longest NVARCHAR that is not (MAX).
 LONGEST_NVARCHAR = 4000
+
+#: The types that no index can hold.
+UNSORTABLE = ("NVARCHAR(MAX)", "VARCHAR(MAX)", "VARBINARY(MAX)", "NTEXT", "TEXT", "IMAGE", "XML")
 
 _REFERENTIAL = re.compile(r"^( ?ON (?:DELETE|UPDATE)) (.+)$", re.IGNORECASE)
 _NVARCHAR = re.compile(r"^NVARCHAR\((\d+)\)$")
@@ -92,7 +95,9 @@ def _drop_table(tokens: Tokens, version: ServerVersion) -> str:
     name, rest = _name(tokens)
     if " CASCADE" in rest:
         raise refuse(
-            version, "DROP TABLE ... CASCADE", f"drop the tables that refer to {name} first, or their constraints"
+            version,
+            "DROP TABLE ... CASCADE",
+            f"drop the tables that refer to {name} first, or their constraints",
         )
     statement = f"DROP TABLE {name}"
     return f"IF {_object_id(name, 'U')} IS NOT NULL {statement}" if safe else statement
@@ -119,9 +124,9 @@ def _alter_table(tokens: Tokens, version: ServerVersion) -> str:
 
 def _drop_index(tokens: Tokens, version: ServerVersion) -> str:
     raise peewee.NotSupportedError(
-        f"DROP INDEX {''.join(tokens[1:])}: SQL Server needs the table's name too, which Peewee does not give "
-        "for a plain peewee.Model; derive the model from peewee_multidb.Model, or use the drop_index() of "
-        "peewee_multidb.drivers.mssql.migrate.MSSQLMigrator"
+        f"DROP INDEX {''.join(tokens[1:])}: SQL Server needs the table's name too, which Peewee does not "
+        "give for a plain peewee.Model; derive the model from peewee_multidb.Model, or use the drop_index() "
+        "of peewee_multidb.drivers.mssql.migrate.MSSQLMigrator"
     )
 
 
@@ -164,7 +169,14 @@ def _object_id(name: str, kind: str) -> str:
 def _columns(tokens: Tokens, version: ServerVersion) -> Tokens:
     """Return the words of column definitions and constraints as T-SQL has them."""
     written: Tokens = []
+    kind = None
     for token in tokens:
+        if token in UNSORTABLE:
+            kind = token
+        elif token in ("(", ", "):
+            kind = None
+        elif token == "PRIMARY KEY" and kind is not None:
+            raise refuse(version, f"primary keys of {kind}", "make it a CharField of at most 450 characters")
         if token.startswith("COLLATE "):
             _collate(written, token)
         else:
@@ -172,15 +184,22 @@ def _columns(tokens: Tokens, version: ServerVersion) -> Tokens:
     return written
 
 
+def as_column(kind: str, version: ServerVersion) -> str:
+    """Return the type of a column, with the word that T-SQL has for the longest texts."""
+    found = _NVARCHAR.match(kind)
+    if found is None or int(found[1]) <= LONGEST_NVARCHAR:
+        return kind
+    return "NTEXT" if version.major < 9 else "NVARCHAR(MAX)"
+
+
 def _word(token: str, version: ServerVersion) -> str:
     if token.startswith("DEFERRABLE"):
         raise refuse(version, "deferrable constraints", "leave out deferrable=")
-    if found := _NVARCHAR.match(token):
-        if int(found[1]) > LONGEST_NVARCHAR:
-            return "NTEXT" if version.major < 9 else "NVARCHAR(MAX)"
-    elif found := _REFERENTIAL.match(token):
+    if _NVARCHAR.match(token):
+        return as_column(token, version)
+    if found := _REFERENTIAL.match(token):
         return f"{found[1]} {_action(found[2], version)}"
-    elif found := _NEXTVAL.match(token):
+    if found := _NEXTVAL.match(token):
         if version.major < 11:
             raise refuse(version, "sequences", "use an AutoField, which is an IDENTITY")
         return f"DEFAULT (NEXT VALUE FOR {'.'.join(map(quoted, found[1].rsplit('.', 1)))})"
@@ -191,7 +210,9 @@ def _action(action: str, version: ServerVersion) -> str:
     if action.upper() == "RESTRICT":
         return "NO ACTION"  # which the server checks at once
     if action.upper().startswith("SET ") and version.major < 9:
-        raise refuse(version, f"ON DELETE or ON UPDATE {action.upper()}", "use CASCADE or NO ACTION, or a trigger")
+        raise refuse(
+            version, f"ON DELETE or ON UPDATE {action.upper()}", "use CASCADE or NO ACTION, or a trigger"
+        )
     return action
 
 

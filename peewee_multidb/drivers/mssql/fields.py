@@ -80,7 +80,7 @@ class _Ansi:
         except UnicodeEncodeError as exc:
             field: Any = self
             where = f"{field.model.__name__}.{field.name}"
-            raise peewee.DataError(  # type: ignore[attr-defined]
+            raise peewee.DataError(
                 f"{where}: the encoding {encoding!r} of its column has no {value[exc.start]!r}"
             ) from None
 
@@ -164,12 +164,12 @@ class MoneyField(_OneType, peewee.DecimalField):
         Raises:
             peewee.DataError: the type does not reach so far, on whichever engine.
         """
-        value = super().db_value(value)
+        value = super().db_value(value)  # type: ignore[no-untyped-call]
         if isinstance(value, decimal.Decimal):
             # The smallest is one step further from zero than the largest.
             step = decimal.Decimal("0.0001")
             if not value.is_finite() or not -self.largest - step <= value <= self.largest:
-                raise peewee.DataError(  # type: ignore[attr-defined]
+                raise peewee.DataError(
                     f"{self.model.__name__}.{self.name}: {value} is outside of {self.mssql_type}"
                 )
         return value
@@ -244,7 +244,7 @@ class XMLField(peewee.TextField):
     """
 
     def db_value(self, value: Any) -> Any:
-        value = super().db_value(value)
+        value = super().db_value(value)  # type: ignore[no-untyped-call]
         return value if not isinstance(value, str) else _Document(value)
 
     def ddl_datatype(self, ctx: Any) -> Any:
@@ -278,12 +278,13 @@ class LegacyDateTimeField(_OneType, peewee.DateTimeField):
         Raises:
             peewee.DataError: SQL Server's DATETIME begins later.
         """
-        value = super().db_value(value)
+        value = super().db_value(value)  # type: ignore[no-untyped-call]
         return Parameter(value, self._cast_type) if isinstance(value, datetime.datetime) else value
 
     def _cast_type(self, ctx: MSSQLContext, value: datetime.datetime) -> str:
         if value.year < 1753:
-            raise peewee.DataError(  # type: ignore[attr-defined]
-                f"{self.model.__name__}.{self.name}: {value} is before 1753, where SQL Server's DATETIME begins"
+            raise peewee.DataError(
+                f"{self.model.__name__}.{self.name}: {value} is before 1753, where SQL Server's DATETIME "
+                "begins"
             )
         return "DATETIME"

@@ -9,10 +9,9 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import peewee
-
 from .catalog import SINCE_2005, SINCE_2008, UP_TO_2000, Catalog
 from .literals import quoted
+from .stock import stock
 
 if TYPE_CHECKING:
     from .dialect import Dialect as Base
@@ -142,12 +141,12 @@ class Introspection(Base):
         return UP_TO_2000 if major < 9 else SINCE_2005 if major < 10 else SINCE_2008
 
     def _ask(self, sql: str, *parameters: Any) -> list[Any]:
-        cursor = self.execute_sql(sql.strip().format(p=self.param), parameters)
+        cursor: Any = self.execute_sql(sql.strip().format(p=self.param), parameters)  # type: ignore[no-untyped-call]
         return list(cursor.fetchall())
 
     def table_exists(self, table_name: Any, schema: str | None = None) -> bool:
         """Whether there is such a table, by the server's own rules for names."""
-        if peewee.is_model(table_name):
+        if stock.is_model(table_name):
             meta = table_name._meta
             table_name, schema = meta.table_name, schema or meta.schema
         query = "SELECT OBJECT_ID({p}, 'U')"
@@ -163,7 +162,7 @@ class Introspection(Base):
         for name, text, _ in self._ask(self.catalog.views, schema, schema):
             # 2000 stores 4,000 characters a row.
             texts[name] = text if text is None else (texts.get(name) or "") + text
-        return [peewee.ViewMetadata(name, text) for name, text in texts.items()]  # type: ignore[attr-defined]
+        return [stock.ViewMetadata(name, text) for name, text in texts.items()]
 
     def get_columns(self, table: str, schema: str | None = None) -> list[Any]:
         """Return the columns of a table or view, in their order; ``data_type`` is in lower case.
@@ -176,7 +175,7 @@ class Introspection(Base):
             name, kind, base, length, precision, scale, nullable, identity, default = row
             kind = str(base or kind).lower()
             columns.append(
-                peewee.ColumnMetadata(
+                stock.ColumnMetadata(
                     name,
                     kind,
                     bool(nullable),
@@ -200,7 +199,7 @@ class Introspection(Base):
         what other engines hold a unique index to be.
         """
         return [
-            peewee.IndexMetadata(
+            stock.IndexMetadata(
                 index.name, index.as_peewee_means_it(quoted(table)), list(index.columns), index.unique, table
             )
             for index in self.get_index_definitions(table, schema)
@@ -221,7 +220,7 @@ class Introspection(Base):
     def get_foreign_keys(self, table: str, schema: str | None = None) -> list[Any]:
         """Return the foreign keys, one entry a column."""
         return [
-            peewee.ForeignKeyMetadata(
+            stock.ForeignKeyMetadata(
                 column, other, key, table, name, on_delete.replace("_", " "), on_update.replace("_", " ")
             )
             for name, column, other, key, on_delete, on_update in self._ask(

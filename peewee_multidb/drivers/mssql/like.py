@@ -61,16 +61,26 @@ def _pattern(ctx: MSSQLContext, pattern: Any, field: Any) -> None:
         ctx.literal("REPLACE(")
         kinds.as_text(ctx, value)
         ctx.literal(", ").literal("N'['").literal(", ").literal("N'[[]'").literal(")")
-        return
     else:
         ctx.value(_escaped(value, escape), False)
-    if escape is not None:
-        ctx.literal(" ESCAPE ").literal(f"N'{escape}'")
 
 
 def _escaped(pattern: Any, escape: str | None) -> str:
-    """Return a pattern in which a bracket is a bracket."""
-    return str(pattern).replace("[", "[[]" if escape is None else f"{escape}[")
+    """Return a pattern in which what means itself stands in brackets, which needs no ESCAPE.
+
+    Args:
+        pattern: as other engines read it, which know ``%`` and ``_`` and no brackets.
+        escape: the character behind which one of these means itself.
+    """
+    out = []
+    signs = iter(str(pattern))
+    for sign in signs:
+        literal = sign == "["
+        if sign == escape:
+            sign = next(signs, sign)
+            literal = sign in "%_["
+        out.append(f"[{sign}]" if literal else sign)
+    return "".join(out)
 
 
 def regexp(ctx: MSSQLContext, node: Any) -> Any:

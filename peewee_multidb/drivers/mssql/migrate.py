@@ -11,20 +11,30 @@ its own here, and an index holds on to its columns. DDL is part of transactions.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import peewee
 from peewee import SQL, Entity
-from playhouse.migrate import SchemaMigrator, make_index_name, operation  # type: ignore[import-untyped]
+from playhouse import migrate  # type: ignore[import-untyped]
 
 from .ddl import write_drop_index
 from .introspection import IndexDefinition, object_name
 from .literals import quoted, text
+from .stock import stock
 
 __all__ = ["MSSQLMigrator"]
 
+F = TypeVar("F", bound=Callable[..., Any])
 
-class MSSQLMigrator(SchemaMigrator):  # type: ignore[misc]
+
+def operation(method: F) -> F:
+    """Peewee's decorator of an operation, which `migrate` runs later."""
+    deferred: F = migrate.operation(method)
+    return deferred
+
+
+class MSSQLMigrator(migrate.SchemaMigrator):  # type: ignore[misc]
     """The operations of `playhouse.migrate` on an SQL Server database.
 
     Args:
@@ -102,9 +112,7 @@ class MSSQLMigrator(SchemaMigrator):  # type: ignore[misc]
         return ctx.value(default, field.db_value)
 
     @operation
-    def alter_add_column(
-        self, table: str, column_name: str, field: Any, allow_not_null: bool = False
-    ) -> Any:
+    def alter_add_column(self, table: str, column_name: str, field: Any, allow_not_null: bool = False) -> Any:
         null = field.null
         field.null = null or not allow_not_null
         if field.column_name != column_name:
@@ -190,9 +198,9 @@ class MSSQLMigrator(SchemaMigrator):  # type: ignore[misc]
 
     def _default(self, table: str, column: str, default: Any) -> Any:
         # By a name of ours: what the server makes up is another one on each server.
-        name = quoted(make_index_name("df", (table, column)))
+        name = quoted(migrate.make_index_name("df", (table, column)))
         ctx = self._alter(table, "ADD CONSTRAINT", name, "DEFAULT ")
-        ctx.sql(peewee.ValueLiterals(default if isinstance(default, peewee.Node) else peewee.Value(default)))
+        ctx.sql(stock.ValueLiterals(default if isinstance(default, peewee.Node) else peewee.Value(default)))
         return ctx.literal(f" FOR {quoted(column)}")
 
     @operation
@@ -230,15 +238,15 @@ class MSSQLMigrator(SchemaMigrator):  # type: ignore[misc]
         name: str | None = None,
     ) -> Any:
         """Add an index; a unique one over columns that can be NULL holds any number of NULLs."""
-        source = peewee.Table(table, schema=self.schema)
+        source = stock.Table(table, schema=self.schema)
         if unique and nulls_distinct is not False:
             null = {one.name.lower() for one in self.database.get_columns(table, self.schema) if one.null}
             for column in columns:
                 if column.lower() in null:
                     present = getattr(source.c, column).is_null(False)
                     where = present if where is None else where & present
-        index = peewee.Index(
-            name or make_index_name(table, columns),
+        index = stock.Index(
+            name or migrate.make_index_name(table, columns),
             source,
             [getattr(source.c, column) for column in columns],
             unique=unique,

@@ -12,7 +12,16 @@ from .context import MSSQLContext, quoted, writes
 from .kinds import comparable
 from .stock import stock
 
-__all__ = ["Part", "is_constant", "names_in", "order_parts", "resolved", "simple_name"]
+__all__ = [
+    "Part",
+    "is_constant",
+    "names_in",
+    "order_parts",
+    "position_of",
+    "resolved",
+    "said_direction",
+    "simple_name",
+]
 
 Part = tuple[list[str], list[Any]]
 
@@ -110,6 +119,23 @@ def _key(ctx: MSSQLContext, node: Any, aliases: dict[str, Any], by_alias: bool) 
         ctx.literal("NEWID()")
     else:
         comparable(ctx, node)
+
+
+def position_of(item: Any) -> int | None:
+    """Return the position, from 1, of the column that an item of ORDER BY names by a number; or None."""
+    if isinstance(item, stock.Ordering):
+        item = item.node
+    if isinstance(item, peewee.SQL) and not item.params and _ORDINAL.match(item.sql):
+        return int(item.sql)
+    return None
+
+
+def said_direction(item: Any) -> str:
+    """Return the direction of an item of which `simple_name` gives the name, with a space before it."""
+    if isinstance(item, stock.Ordering):
+        return f" {item.direction}"
+    named = _NAMED.match(item.sql) if isinstance(item, peewee.SQL) else None
+    return f" {named[2].upper()}" if named is not None and named[2] else ""
 
 
 def simple_name(item: Any) -> str | None:

@@ -142,7 +142,8 @@ def generate_models(database: Any, schema: str | None = None, **options: Any) ->
         schema: whose tables; those that need no schema to be named, if None.
         options: what Peewee's function takes.
     """
-    return Introspector.from_database(database, schema).generate_models(**options)
+    models: dict[str, Any] = Introspector.from_database(database, schema).generate_models(**options)
+    return models
 
 
 def print_models(database: Any, schema: str | None = None, **options: Any) -> None:

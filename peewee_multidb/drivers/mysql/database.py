@@ -16,6 +16,7 @@ from .charset import AsyncCharset, Charset
 from .context import MySQLContext
 from .engines import TableEngines
 from .features import FEATURES, Gates
+from .hosts import AsyncHosts, Hosts
 from .introspection import Introspection
 from .tracking import TRACK, AsyncCommitTracking, CommitTracking
 from .version import Version, parse_version
@@ -128,7 +129,9 @@ def _version_of(raw: Any, mariadb: bool) -> Version:
     return parse_version(str(raw), mariadb=mariadb)
 
 
-class MySQLDatabase(Server, SessionStatements, CommitTracking, ZeroDates, Charset, peewee.MySQLDatabase):
+class MySQLDatabase(
+    Server, SessionStatements, CommitTracking, ZeroDates, Charset, Hosts, peewee.MySQLDatabase
+):
     """A MySQL or MariaDB server through PyMySQL."""
 
 
@@ -136,5 +139,5 @@ class PooledMySQLDatabase(_PooledMySQLDatabase, MySQLDatabase):  # type: ignore[
     """The same with a pool of connections."""
 
 
-class AsyncServer(AsyncCommitTracking, AsyncCharset, AsyncMySQLSession, AsyncZeroDates):
+class AsyncServer(AsyncCommitTracking, AsyncCharset, AsyncMySQLSession, AsyncZeroDates, AsyncHosts):
     """What stands behind `Server` and in front of ``AsyncMySQLDatabase``."""

@@ -15,6 +15,7 @@ from .. import base
 from ..session import Statement, start_session
 from . import engines, zero_dates
 from .database import READ_ONLY, AsyncServer, MySQLDatabase, PooledMySQLDatabase, Server
+from .hosts import PORT
 from .tracking import CLIENT_SESSION_TRACK
 from .version import parse_version
 
@@ -63,6 +64,9 @@ class MySQLDriver(base.Driver):
             options["client_flag"] = options.get("client_flag", 0) | CLIENT_SESSION_TRACK
         database: Any = kind(url.database, **self.server(settings, url), **options, **pool_options)
         database.tracks_commits = tracks
+        if url.alternatives:
+            database.hosts = tuple((host, port or PORT) for host, port in url.addresses)
+            database.wants_writes = not read_only
         database.myisam, database.zero_dates = own["myisam"], own["zero_dates"]
         if "charset" in options:
             database.charset_is_chosen, database.charset = True, options["charset"]

@@ -28,7 +28,7 @@ STATE = """
 SELECT pg_is_in_recovery(),
        current_setting('transaction_read_only'),
        CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn()::text
-            ELSE pg_current_wal_insert_lsn()::text END,
+            ELSE pg_current_wal_flush_lsn()::text END,
        CASE WHEN NOT pg_is_in_recovery() THEN NULL
             WHEN pg_last_wal_receive_lsn() = pg_last_wal_replay_lsn()
                  AND EXISTS (SELECT 1 FROM pg_stat_wal_receiver WHERE pid IS NOT NULL) THEN 0
@@ -38,9 +38,17 @@ SELECT pg_is_in_recovery(),
 
 # What was inserted into the log, and not only what was written out of it: with synchronous_commit = off a
 # commit is answered before it is written.
-WRITTEN = "SELECT pg_current_wal_insert_lsn()::text"
+WRITTEN = """
+SELECT pg_current_wal_insert_lsn()::text,
+       current_setting('wal_block_size')::int,
+       pg_size_bytes(current_setting('wal_segment_size'))::int
+"""
 REPLAYED_BEFORE = "SELECT pg_last_wal_replay_lsn()::text, current_setting('transaction_isolation')"
 REPLAYED = "SELECT pg_last_wal_replay_lsn()::text"
+
+
+#: Bytes of the header of a page, and of the first page of a segment.
+SHORT_HEADER, LONG_HEADER = 24, 40
 
 
 class LSN(int):
@@ -48,6 +56,20 @@ class LSN(int):
 
     def covers(self, other: int) -> bool:
         return self >= other
+
+    def end_of_record(self, page: int, segment: int) -> LSN:
+        """Return where the last record before this place ended, if this is where the next one will begin.
+
+        After a record that fills its page these differ by the header of the next page, which nobody has
+        written yet: no replica gets there before the next record. See SizeOfXLogShortPHD and
+        SizeOfXLogLongPHD in PostgreSQL's access/xlog_internal.h.
+
+        Args:
+            page: bytes of a page of the log, ``wal_block_size``.
+            segment: bytes of a segment, ``wal_segment_size``.
+        """
+        header = LONG_HEADER if self % segment == LONG_HEADER else SHORT_HEADER
+        return LSN(self - header) if self % page == header else self
 
     def joined(self, other: LSN) -> LSN:
         return max(self, other)
@@ -84,7 +106,8 @@ class PostgresqlReplication(Replication):
         )
 
     def written(self, database: Any) -> Position:
-        return LSN.parse(one_row(database, WRITTEN)[0])
+        text, page, segment = one_row(database, WRITTEN)
+        return LSN.parse(text).end_of_record(page, segment)
 
     def replayed(self, database: Any) -> Position:
         # NULL on a server that is, or has become, a primary: what it has, others lack.
@@ -120,10 +143,10 @@ class PostgresqlReplication(Replication):
         try:
             with peewee.__exception_wrapper__:  # type: ignore[attr-defined]
                 position, isolation = cursor.fetchone()
-        except Exception:
-            if failure is not None:
-                raise failure from None  # the first question has no answer either
-            raise
+        except Exception as error:
+            # Without an answer to the first question the connection is of no use, whatever it says of itself.
+            conn.close()
+            raise failure or error from None
         # Both statements are one transaction, and only here does the second one see more than the first.
         if isolation != "read committed" or position is None:
             return None, finish

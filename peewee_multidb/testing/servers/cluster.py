@@ -57,7 +57,7 @@ class Cluster(ABC, Generic[AnyServer]):
                 starting = [pool.submit(self.primary.replica) for _ in range(missing)]
             self.servers += [start.result() for start in starting if start.exception() is None]
             self.replicas += [start.result() for start in starting]
-            self.wait_in_step()
+            self._wait_until_sound()
         except BaseException:
             self.close()
             raise
@@ -124,6 +124,11 @@ class Cluster(ABC, Generic[AnyServer]):
             replica.delay(0)
             replica.resume()
             replica.reconnect()
+        self._wait_until_sound()
+
+    def _wait_until_sound(self) -> None:
+        for replica in self.replicas:
+            replica.wait_until(replica.is_receiving, "connection to the primary")
         self.wait_in_step()
 
     def fail_over(self, to: AnyServer | None = None) -> None:

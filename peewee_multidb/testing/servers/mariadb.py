@@ -215,7 +215,9 @@ class MariaDBServer(ReplicatedServer):
         What was received is thrown away and fetched again, so the primary should be there.
         """
         # The server counts in whole seconds, from the beginning of the one in which the commit was made.
-        self._change_master(f"MASTER_DELAY = {math.ceil(seconds) + 1 if seconds else 0}")
+        whole = math.ceil(seconds) + 1 if seconds else 0
+        if self.replication()["SQL_Delay"] != whole:
+            self._change_master(f"MASTER_DELAY = {whole}")
 
     def disconnect(self) -> None:
         """Receive nothing more from the primary; what was received is replayed. Clients notice nothing.
@@ -226,6 +228,11 @@ class MariaDBServer(ReplicatedServer):
 
     def reconnect(self) -> None:
         self.execute("START SLAVE IO_THREAD")
+
+    def is_receiving(self) -> bool:
+        state = self.replication()
+        primary = self.primary.port if self.primary is not None else None
+        return state.get("Slave_IO_Running") == "Yes" and state["Master_Port"] == primary
 
     def replica(self, settings: dict[str, str] | None = None) -> Self:
         """Start a read-only GTID replica of this server, which replays its log from the first transaction.

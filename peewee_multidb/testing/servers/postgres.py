@@ -220,8 +220,14 @@ class PostgresServer(ReplicatedServer):
     def reconnect(self) -> None:
         """Receive again, and first of all what was missed; a paused server begins when it is resumed."""
         assert self.primary is not None
-        password = f"password={self.primary.password}"
-        self.set_option("primary_conninfo", f"{self.primary._conninfo()} {password}")
+        conninfo = self.primary._conninfo_with_password()
+        # To set it again would interrupt a connection that is in order.
+        if self.execute("SHOW primary_conninfo") != [(conninfo,)]:
+            self.set_option("primary_conninfo", conninfo)
+
+    def is_receiving(self) -> bool:
+        receiver = "SELECT FROM pg_stat_wal_receiver WHERE status = 'streaming' AND sender_port = %s"
+        return self.primary is not None and self._true(f"SELECT EXISTS ({receiver})", self.primary.port)
 
     def replica(self, settings: dict[str, str] | None = None) -> Self:
         changed = {**self.settings, **(settings or {})}
@@ -313,12 +319,16 @@ class PostgresServer(ReplicatedServer):
         with (self._data / "postgresql.auto.conf").open("a") as conf:
             for name, value in self.settings.items():
                 print(f"{name} = '{value}'", file=conf)
+            print(f"primary_conninfo = '{primary._conninfo_with_password()}'", file=conf)
             # A replica that lost its primary should be back at once when the primary is.
             print("wal_retrieve_retry_interval = '200ms'", file=conf)
 
     def _conninfo(self) -> str:
         """How a replica finds this server; without the password, which a command line would show."""
         return f"host={self.host} port={self.port} user={self.user}"
+
+    def _conninfo_with_password(self) -> str:
+        return f"{self._conninfo()} password={self.password}"
 
     def _command(self) -> Sequence[str | Path]:
         return [

@@ -106,6 +106,10 @@ class ReplicatedServer(Server):
     def reconnect(self) -> None:
         """Receive again, and first of all what was missed."""
 
+    @abstractmethod
+    def is_receiving(self) -> bool:
+        """Whether the connection to the primary stands, so that what is written now arrives at once."""
+
     # -- roles
 
     @abstractmethod

@@ -32,6 +32,12 @@ def _values(m: Models) -> Any:
     return values.select(values.c.num, values.c.word).order_by(values.c.num)
 
 
+def _values_in_with(m: Models) -> Any:
+    values = ValuesList([(1, 10), (3, 30)]).cte("bonuses", columns=("pid", "bonus"))
+    query = m.Person.select(m.Person.name, values.c.bonus).join(values, on=(values.c.pid == m.Person.id))
+    return query.with_cte(values).order_by(m.Person.name)
+
+
 def _values_join(m: Models) -> Any:
     values = ValuesList([(1, 10), (3, 30)], columns=("pid", "bonus"), alias="v")
     return m.Person.select(m.Person.name, values.c.bonus).join(values, on=(values.c.pid == m.Person.id))
@@ -168,5 +174,6 @@ QUERIES: dict[str, Callable[[Models], Any]] = {
         m.Person.age > m.Person.alias("q").select(fn.AVG(m.Person.alias("q").age))
     ),
     "values list": _values,
+    "values list in with": _values_in_with,
     "join values list": _values_join,
 }

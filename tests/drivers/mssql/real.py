@@ -1,7 +1,7 @@
 """A real server for the tests of SQL Server, if MULTIDB_TEST_MSSQL_URL names one.
 
-Its database is only where the first connection goes. Two databases, multidb_test_1 and multidb_test_2 with the
-process in their names, are made for the session and dropped at its end; a test finds them empty.
+Its database is only where the first connection goes. Two databases, multidb_test_1 and multidb_test_2 with
+the process in their names, are made for the session and dropped at its end; a test finds them empty.
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ class RealServer:
             self.admin["default"].execute_sql(f"CREATE DATABASE [{name}]")
 
     def url(self, number: int) -> str:
-        """The URL of one of the two databases, emptied."""
-        url = f"{self.base}/{self.names[number]}{self.options}"
+        """The URL of database 1 or 2, emptied."""
+        url = f"{self.base}/{self.names[number - 1]}{self.options}"
         registry = Databases({"default": url})
         try:
             empty(registry["default"])

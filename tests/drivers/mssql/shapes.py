@@ -286,6 +286,18 @@ QUERIES: dict[str, Callable[[Models], Any]] = {
     "union by expression": lambda m: (m.Person.select(m.Person.age) + m.Counter.select(m.Counter.n)).order_by(
         m.Person.age + 1
     ),
+    "union by position": lambda m: (
+        m.Person.select(m.Person.id, m.Person.age) | m.Counter.select(m.Counter.id, m.Counter.n)
+    ).order_by(SQL("2").desc(), SQL("1")),
+    "union by position, a page": lambda m: (
+        (m.Person.select(m.Person.id, m.Person.age) | m.Counter.select(m.Counter.id, m.Counter.n))
+        .order_by(SQL("2"), SQL("1").desc())
+        .limit(3)
+        .offset(2)
+    ),
+    "union by direction in text": lambda m: (
+        m.Person.select(m.Person.age) | m.Counter.select(m.Counter.n)
+    ).order_by(SQL("age DESC")),
     "union limited": lambda m: (
         (m.Person.select(m.Person.age) | m.Counter.select(m.Counter.n)).order_by(SQL("age").desc()).limit(2)
     ),

@@ -72,7 +72,7 @@ def test_ten_thousand_rows_take_a_tenth_of_the_round_trips_of_one_each(items: An
 def test_many_rows_arrive_through_every_module_on_every_version(
     items: Any, version: str, scheme: str
 ) -> None:
-    server, database = items(version, scheme)
+    server, _ = items(version, scheme)
     with server.counting() as sent:
         Item.insert_many(rows(300)).execute()
     found = Item.select(Item.code, Item.name, Item.price).order_by(Item.code).tuples()

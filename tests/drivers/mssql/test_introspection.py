@@ -17,8 +17,10 @@ from peewee_multidb.drivers.mssql.introspection import (
     without_parentheses,
 )
 from peewee_multidb.drivers.mssql.literals import quoted
+from tests.tds.grammar import check
 
-QUESTIONS = [name for name in type(UP_TO_2000).__slots__]
+CATALOGS = {80: UP_TO_2000, 90: SINCE_2005, **dict.fromkeys((100, 110, 130, 150, 160, 170), SINCE_2008)}
+QUESTIONS = sorted(UP_TO_2000.__slots__)
 
 
 class Asked(MSSQLDatabase):
@@ -37,7 +39,15 @@ class Asked(MSSQLDatabase):
         return self.rows
 
 
-@pytest.mark.parametrize("name", ["plain", "with space", "we]]ird]", "emoji 🎈", "a.b", "semi;colon", "quo'te"])
+@pytest.mark.parametrize("question", QUESTIONS)
+def test_every_question_is_accepted_by_the_grammar_of_its_versions(question: str) -> None:
+    for level, catalog in CATALOGS.items():
+        check(getattr(catalog, question).format(p="@p"), level)
+
+
+@pytest.mark.parametrize(
+    "name", ["plain", "with space", "we]]ird]", "emoji 🎈", "a.b", "semi;colon", "quo'te"]
+)
 def test_a_name_is_looked_up_in_brackets_whatever_is_in_it(name: str) -> None:
     database = Asked("2019")
     database.get_columns(name, "s")
@@ -127,7 +137,8 @@ def test_a_unique_index_that_only_lets_nulls_pass_is_what_peewee_calls_unique(
 
 
 @pytest.mark.parametrize(
-    "version, catalog", [("2000", UP_TO_2000), ("2005", SINCE_2005), ("2008", SINCE_2008), ("2025", SINCE_2008)]
+    "version, catalog",
+    [("2000", UP_TO_2000), ("2005", SINCE_2005), ("2008", SINCE_2008), ("2025", SINCE_2008)],
 )
 def test_the_version_decides_which_catalog_is_read(version: str, catalog: Any) -> None:
     assert MSSQLDatabase("erp", server_version=version).catalog is catalog

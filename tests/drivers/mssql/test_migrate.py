@@ -7,7 +7,7 @@ from typing import Any
 
 import peewee
 import pytest
-from peewee import SQL, BigIntegerField, Check, CharField, DateTimeField, ForeignKeyField, IntegerField
+from peewee import SQL, BigIntegerField, CharField, Check, DateTimeField, ForeignKeyField, IntegerField
 from playhouse.migrate import migrate
 
 from peewee_multidb.drivers.mssql import VarCharField

@@ -16,6 +16,7 @@ import pytest
 
 from peewee_multidb import Databases
 from tests.drivers.mssql import corpus
+from tests.drivers.mssql.models import define, fill
 from tests.drivers.mssql.real import VARIABLE
 
 pytestmark = pytest.mark.skipif(not os.environ.get(VARIABLE), reason=f"{VARIABLE} names no server")
@@ -30,8 +31,14 @@ BY_HAND = {
     "join values list": [("ann", 10), ("cid", 30)],
     "union by expression": [(3,), (5,), (8,), (20,), (20,), (31,), (31,), (45,), (60,)],
     "lateral": sorted(
-        [("ann", "post 3"), ("bob", "post 4"), ("cid", "post 0"), ("Dee", "post 1"), ("50%_[x]", None)]
-        + [("eve's", None)],
+        [
+            ("ann", "post 3"),
+            ("bob", "post 4"),
+            ("cid", "post 0"),
+            ("Dee", "post 1"),
+            ("50%_[x]", None),
+            ("eve's", None),
+        ],
         key=repr,
     ),
 }
@@ -44,7 +51,7 @@ class Side:
 
     def __init__(self, database: Any, *, is_babelfish: bool = False) -> None:
         self.database, self.is_babelfish = database, is_babelfish
-        self.models = corpus.define(peewee.Model, database)
+        self.models = define(peewee.Model, database)
         if is_babelfish:
             # Its parser does not read ]] in the name of a column.
             self.models.Order.odd.column_name = "weird [name"
@@ -54,7 +61,7 @@ class Side:
                     if isinstance(field, (peewee.CharField, peewee.TextField)):
                         field.collation = "NOCASE"
         database.create_tables(self.models.tables)
-        corpus.fill(self.models)
+        fill(self.models)
         self.last = {model: model.select(peewee.fn.MAX(model.id)).scalar() for model in self.numbered()}
 
     def numbered(self) -> list[Any]:
@@ -136,3 +143,39 @@ def test_a_query_gives_the_rows_and_leaves_the_tables_that_sqlite_does(
         raise
     expected = (BY_HAND[name], None) if name in BY_HAND else sqlite.outcome(name)
     assert found == expected
+
+
+def test_a_table_with_a_trigger_gives_its_own_keys(real_mssql: Any) -> None:
+    registry = Databases({"default": real_mssql.url(2)})
+    database = registry["default"]
+
+    class Audit(peewee.Model):
+        note = peewee.CharField()
+
+        class Meta:
+            table_name = "audit"
+
+    class Watched(peewee.Model):
+        n = peewee.IntegerField()
+
+        class Meta:
+            table_name = "watched"
+            use_output = False
+
+    try:
+        database.bind([Audit, Watched])
+        database.create_tables([Audit, Watched])
+        Audit.insert_many([{"note": "before"}] * 7).execute()
+        database.execute_sql(
+            "CREATE TRIGGER watching ON watched AFTER INSERT, UPDATE, DELETE AS "
+            "INSERT INTO audit (note) VALUES ('seen')"
+        )
+        assert [Watched.create(n=n).id for n in (10, 20)] == [1, 2]
+        assert Watched.insert(n=30).execute() == 3
+        assert list(Watched.insert(n=40).returning(Watched.id, Watched.n).tuples().execute()) == [(4, 40)]
+        changed = Watched.update(n=Watched.n + 1).where(Watched.id > 2).returning(Watched.id, Watched.n)
+        assert sorted(changed.tuples().execute()) == [(3, 31), (4, 41)]
+        assert Watched.delete().where(Watched.id == 1).execute() == 1
+        assert Audit.select().where(Audit.note == "seen").count() == 6
+    finally:
+        registry.close_all()

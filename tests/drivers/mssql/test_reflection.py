@@ -78,7 +78,9 @@ def test_models_have_the_fields_that_the_columns_need(library: Any) -> None:
 def test_rows_are_written_and_read_through_such_models(library: Any) -> None:
     models = reflection.generate_models(library)
     author, book = models["author"], models["book"]
-    ann = author.create(full_name="Ann Ö", code="A", alive=True, balance="1.5", hash=b"\x00\xff", notes="n" * 5000)
+    ann = author.create(
+        full_name="Ann Ö", code="A", alive=True, balance="1.5", hash=b"\x00\xff", notes="n" * 5000
+    )
     book.create(shelf=1, place=2, author=ann, title="One")
     row = author.get(author.code == "A", author.full_name == "Ann Ö")
     assert (row.alive, row.balance, bytes(row.hash), row.notes) == (True, 1.5, b"\x00\xff", "n" * 5000)
@@ -107,7 +109,15 @@ def test_the_source_that_is_printed_runs_and_gives_the_same_models(
 
 
 def test_the_program_prints_the_models_of_a_url(library: Any, mssql_url: str) -> None:
-    command = [sys.executable, "-W", "error", "-m", "peewee_multidb.drivers.mssql.reflection", mssql_url, "author"]
+    command = [
+        sys.executable,
+        "-W",
+        "error",
+        "-m",
+        "peewee_multidb.drivers.mssql.reflection",
+        mssql_url,
+        "author",
+    ]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stderr) == (0, "")
     assert "class Author(BaseModel):" in done.stdout

@@ -96,6 +96,18 @@ def test_restore_undoes_what_a_test_did(cluster: AnyCluster) -> None:
     assert [rows(replica) for replica in cluster.replicas] == [[1, 2], [1, 2]]
 
 
+def test_restore_disturbs_nothing_that_is_in_order(shared: AnyCluster) -> None:
+    on_primary = (
+        "SELECT pid FROM pg_stat_replication ORDER BY pid"
+        if isinstance(shared.primary, PostgresServer)
+        else "SELECT id FROM information_schema.processlist WHERE command = 'Binlog Dump' ORDER BY id"
+    )
+    before = shared.primary.execute(on_primary)
+    assert len(before) == 2
+    shared.restore()
+    assert shared.primary.execute(on_primary) == before
+
+
 def test_waiting_passes_over_a_dead_replica_and_not_over_one_that_is_behind(cluster: AnyCluster) -> None:
     dead, behind = cluster.replicas
     dead.kill()

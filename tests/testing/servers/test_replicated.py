@@ -142,12 +142,15 @@ def test_a_pause_outlasts_the_end_of_a_delay(shared: AnyCluster) -> None:
 def test_a_disconnected_replica_receives_nothing_and_serves_its_clients(shared: AnyCluster) -> None:
     replica, other = shared.replicas
     with closing(connect(replica)) as client:
+        assert replica.is_receiving()
         replica.disconnect()
+        assert not replica.is_receiving() and not shared.primary.is_receiving()
         insert(shared.primary, 2)
         other.wait_for(shared.primary.position())
         assert replica.received() < other.received()
         assert [tuple(row) for row in run(client, "SELECT a FROM t")] == [(1,)]
         replica.reconnect()
+        replica.wait_until(replica.is_receiving, "connection")
         replica.wait_for(shared.primary.position())
         assert [tuple(row) for row in run(client, "SELECT a FROM t ORDER BY a")] == [(1,), (2,)]
 
