@@ -329,7 +329,8 @@ class _Connection:
                 self.descriptor = new
 
     def _call(self, call: Call, *, is_last: bool) -> Iterator[bytes]:
-        name, given = call.procedure.lower().removeprefix("sys."), call.parameters
+        name = call.procedure.lower().translate({ord("["): None, ord("]"): None}).removeprefix("sys.")
+        given = call.parameters
         handle: Parameter | None = None
         if name == "sp_executesql":
             yield from self._execute(str(given[0].value), given[2:])
@@ -349,7 +350,7 @@ class _Connection:
             named = {p.name.lower(): p.value for p in given if p.name}
             arguments = [p.value for p in given if not p.name]
             yield from self._reply(
-                self._safely(self.session.call(call.procedure, arguments, named)), "DONEINPROC"
+                self._safely(self.session.call(name, arguments, named)), "DONEINPROC"
             )
         yield tokens.return_status(0)
         if handle is not None:

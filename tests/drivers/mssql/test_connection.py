@@ -13,9 +13,9 @@ from peewee_multidb import ConfigurationError, Databases
 from peewee_multidb.drivers.mssql import MSSQLDatabase, ServerVersion
 from peewee_multidb.errors import ReadOnlyDatabase
 from tests.tds import TDSServer
-from tests.tds.fixtures import SCHEMES, with_driver
+from tests.tds.fixtures import SCHEMES, WAYS, with_driver
 
-MODULES = pytest.mark.parametrize("scheme", SCHEMES)
+MODULES = pytest.mark.parametrize("scheme", WAYS)
 
 
 @pytest.fixture
