@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import peewee
 
 from .context import MSSQLContext, writes
-from .definitions import as_column, is_ddl, refuse
+from .definitions import UNSORTABLE, as_column, is_ddl, refuse
 from .introspection import object_name
 from .literals import quoted, text
 from .stock import stock
@@ -22,8 +22,6 @@ else:
 
 __all__ = ["Definition", "write_drop_index", "write_index"]
 
-#: The types that no index can hold.
-UNSORTABLE = ("NVARCHAR(MAX)", "VARCHAR(MAX)", "VARBINARY(MAX)", "NTEXT", "TEXT", "IMAGE", "XML")
 #: "Introducing FOREIGN KEY constraint ... may cause cycles or multiple cascade paths."
 _CASCADES = re.compile(r"\b1785\b|multiple cascade paths")
 

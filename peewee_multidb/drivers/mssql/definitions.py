@@ -17,10 +17,13 @@ import peewee
 from .literals import quoted, text
 from .version import ServerVersion
 
-__all__ = ["as_column", "is_ddl", "refuse", "rewritten", "table_source"]
+__all__ = ["UNSORTABLE", "as_column", "is_ddl", "refuse", "rewritten", "table_source"]
 
 #: The longest NVARCHAR that is not (MAX).
 LONGEST_NVARCHAR = 4000
+
+#: The types that no index can hold.
+UNSORTABLE = ("NVARCHAR(MAX)", "VARCHAR(MAX)", "VARBINARY(MAX)", "NTEXT", "TEXT", "IMAGE", "XML")
 
 _REFERENTIAL = re.compile(r"^( ?ON (?:DELETE|UPDATE)) (.+)$", re.IGNORECASE)
 _NVARCHAR = re.compile(r"^NVARCHAR\((\d+)\)$")
@@ -166,7 +169,14 @@ def _object_id(name: str, kind: str) -> str:
 def _columns(tokens: Tokens, version: ServerVersion) -> Tokens:
     """Return the words of column definitions and constraints as T-SQL has them."""
     written: Tokens = []
+    kind = None
     for token in tokens:
+        if token in UNSORTABLE:
+            kind = token
+        elif token in ("(", ", "):
+            kind = None
+        elif token == "PRIMARY KEY" and kind is not None:
+            raise refuse(version, f"primary keys of {kind}", "make it a CharField of at most 450 characters")
         if token.startswith("COLLATE "):
             _collate(written, token)
         else:

@@ -69,6 +69,8 @@ _SINCE = {
     "regexp_count": (17, "Count in Python."),
     "regexp_instr": (17, "Use CHARINDEX or PATINDEX."),
 }
+#: Aggregates that can be told in which order they take the rows.
+_ORDERED = frozenset({"group_concat", "string_agg", "listagg"})
 #: Functions of other engines that no version has.
 _NEVER = {
     "array_agg": "Select the rows and collect them in Python, or use GROUP_CONCAT.",
@@ -126,12 +128,12 @@ def _call(ctx: MSSQLContext, node: Any, name: str, key: str) -> Any:
         arguments = _filtered(ctx, key, arguments, node._filter)
     with ctx(in_function=True, in_expr=False, bare_subquery=False, converter=None):
         writer = _writers.get(key)
-        if writer is not None:
-            return writer(ctx, node, arguments)
-        if node._order_by:
+        if node._order_by and key not in _ORDERED:
             raise unsupported(
                 ctx, f"ORDER BY inside {name.upper()}()", "Sort the rows of a subquery, or collect in Python."
             )
+        if writer is not None:
+            return writer(ctx, node, arguments)
         if key in _NEVER:
             raise unsupported(ctx, f"{name.upper()}()", _NEVER[key])
         since = _SINCE.get(key)
@@ -415,7 +417,7 @@ def cast_type(ctx: MSSQLContext, name: Any) -> str:
         return "DATETIME" if ctx.version.major < 10 else "DATETIME2"
     if key == "TIME" and ctx.version.major < 10:
         return "DATETIME"
-    return _CASTS.get(key, text)
+    return _CASTS.get(key, text.upper())
 
 
 _CASTS = {

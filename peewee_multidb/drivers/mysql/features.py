@@ -14,7 +14,7 @@ import peewee
 
 from .version import Version
 
-__all__ = ["FEATURES", "Feature", "Gates", "require"]
+__all__ = ["FEATURES", "Feature", "Gates", "require", "verb_of"]
 
 Number = tuple[int, int, int]
 
@@ -140,13 +140,14 @@ def _compound(node: Any) -> str | None:
     return str(node.op).lower() if node.op in ("INTERSECT", "EXCEPT") else None
 
 
+def verb_of(query: Any) -> str:
+    """Return INSERT, UPDATE or DELETE for a query that writes."""
+    kinds: Any = {peewee.Insert: "INSERT", peewee.Update: "UPDATE", peewee.Delete: "DELETE"}
+    return next((verb for kind, verb in kinds.items() if isinstance(query, kind)), "A write")
+
+
 def _returning(node: Any) -> str | None:
-    if not node._returning:
-        return None
-    for kind in ("Insert", "Update", "Delete"):
-        if isinstance(node, getattr(peewee, kind)):
-            return f"{kind.lower()} returning"
-    return None
+    return f"{verb_of(node).lower()} returning" if node._returning else None
 
 
 CLOCKS = frozenset(

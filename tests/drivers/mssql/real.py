@@ -46,8 +46,8 @@ class RealServer:
             self.admin["default"].execute_sql(f"CREATE DATABASE [{name}]")
 
     def url(self, number: int) -> str:
-        """The URL of one of the two databases, emptied."""
-        url = f"{self.base}/{self.names[number]}{self.options}"
+        """The URL of database 1 or 2, emptied."""
+        url = f"{self.base}/{self.names[number - 1]}{self.options}"
         registry = Databases({"default": url})
         try:
             empty(registry["default"])

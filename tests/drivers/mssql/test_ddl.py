@@ -207,6 +207,15 @@ def test_what_no_index_can_hold_is_refused(version: str) -> None:
     kind = "NTEXT" if version == "2000" else r"NVARCHAR\(MAX\)"
     manager = on(version, Long)
     statement(manager._create_index(peewee.ModelIndex(Long, (Long.short,))), version)
+
+    class Keyed(Model):
+        key = TextField(primary_key=True)
+
+        class Meta:
+            registry = registry
+
+    with pytest.raises(peewee.NotSupportedError, match=f"no primary keys of {kind}; make it a CharField"):
+        on(version, Keyed)._create_table().query()
     for field in (Long.note, Long.name):
         index = peewee.ModelIndex(Long, (field,))
         with pytest.raises(peewee.NotSupportedError, match=f"no indexes over {kind}; make"):

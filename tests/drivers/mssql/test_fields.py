@@ -99,6 +99,56 @@ def test_mariadb_keeps_what_it_is_given_but_for_the_thousandths(engines: Databas
     assert (row.price, row.small, bytes(row.key)) == (ROW["price"], ROW["small"], ROW["key"])
 
 
+@pytest.fixture
+def server(mssql: Any) -> Iterator[Any]:
+    """Product on SQL Server, the one of the tests or a real one."""
+    registry.configure({"default": {"database": mssql}})
+    Product.create_table()
+    yield mssql
+    registry.configure({})
+
+
+def test_sql_server_keeps_what_it_is_given(server: Any) -> None:
+    key = Product.create(**ROW).id
+    found = {field: getattr(Product.get_by_id(key), field) for field in ROW if field != "sheet"}
+    found["key"] = bytes(found["key"])
+    assert found == {field: value for field, value in ROW.items() if field != "sheet"}
+    assert "<a>ü</a>" in Product.get_by_id(key).sheet
+
+
+@pytest.mark.parametrize("field", ["code", "kind", "name", "label", "price", "small", "key", "made"])
+def test_sql_server_finds_what_it_was_given(server: Any, field: str) -> None:
+    key = Product.create(**ROW).id
+    Product.create(code="other")
+    assert [row.id for row in Product.select().where(getattr(Product, field) == ROW[field])] == [key]
+    assert [row.id for row in Product.select().where(getattr(Product, field).in_([ROW[field]]))] == [key]
+
+
+def test_sql_server_finds_text_in_varchar_by_patterns(server: Any) -> None:
+    for code in ("50%", "50_", "[50]", "5x0"):
+        Product.create(code=code, notes=code)
+    for part in ("50%", "50_", "[50]", "x"):
+        for field in (Product.code, Product.notes):
+            assert [row.code for row in Product.select().where(field.contains(part))] == [
+                code for code in ("50%", "50_", "[50]", "5x0") if part in code
+            ]
+
+
+def test_a_row_version_tells_whether_somebody_else_was_there(server: Any) -> None:
+    Product.create(code="A")
+    mine, other = Product.get(), Product.get()
+    assert mine.version == other.version
+    other.code = "B"
+    assert other.save() == 1
+    mine.code = "C"
+    renewed = Product.update(code="C").where(Product.id == mine.id, Product.version == mine.version)
+    if len(mine.version) == 8:
+        assert renewed.execute() == 0
+    assert Product.get().version != mine.version
+    Product.bulk_create([Product(code="D"), Product(code="E", version=b"x")])
+    assert Product.select().count() == 3
+
+
 def written(query: Any, name: str) -> tuple[str, list[Any]]:
     sql, parameters = query.using(name).sql()
     return sql, list(parameters)
