@@ -10,15 +10,19 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
 from tests.tds.server import TDSServer
 
 __all__ = [
+    "MICROSOFT",
     "SCHEMES",
     "VERSIONS",
+    "WAYS",
     "mssql",
     "mssql_server",
     "mssql_url",
@@ -48,10 +52,25 @@ VERSIONS = {
 _numbers = itertools.count(1)
 
 
+#: pyodbc with the ODBC driver that is a part of mssql-python.
+MICROSOFT = "mssql+pyodbc/microsoft"
+WAYS = [*SCHEMES, MICROSOFT]
+
+
+def _driver_of_microsoft() -> str:
+    import mssql_python_odbc
+
+    system = "debian_ubuntu" if Path("/etc/debian_version").exists() else "*"
+    folder = Path(str(mssql_python_odbc.__file__)).parent
+    return str(next(folder.glob(f"libs/linux/{system}/*/lib/libmsodbcsql-*")))
+
+
 def with_driver(url: str, scheme: str) -> str:
-    """Return the URL for another module."""
+    """Return the URL for another module: one of `WAYS`."""
     rest = url.partition("://")[2]
     address, _, options = rest.partition("?")
+    if scheme == MICROSOFT:
+        return f"mssql+pyodbc://{address}?Encrypt=no&driver={quote(_driver_of_microsoft(), safe='')}"
     wanted = SCHEMES[scheme]
     return f"{scheme}://{address}{wanted or (f'?{options}' if options else '')}"
 

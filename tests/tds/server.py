@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import select
 import shutil
 import socket
 import struct
@@ -185,6 +186,7 @@ class _Connection:
         #: By handle: the SQL, and the names of its parameters.
         self.prepared: dict[int, tuple[str, list[str]]] = {}
         self.descriptor = b""
+        self.called_off = False
 
     def close(self) -> None:
         if self.session is not None:
@@ -202,7 +204,18 @@ class _Connection:
             elif kind == packets.ATTENTION:
                 self.channel.write(tokens.done(self.tds, "DONE", tokens.ATTENTION))
             else:
-                self.channel.write(b"".join(self._answer(kind, content)))
+                answer = b"".join(self._answer(kind, content))
+                if self.called_off:
+                    answer, self.called_off = tokens.done(self.tds, "DONE", tokens.ATTENTION), False
+                self.channel.write(answer)
+
+    def _interrupted(self, seconds: float) -> bool:
+        """Wait for the client to call off its statement."""
+        ready, _, _ = select.select([self.channel.sock], [], [], seconds)
+        if ready:
+            kind, _ = self.channel.read()
+            self.called_off = kind == packets.ATTENTION
+        return self.called_off
 
     def _login(self, login: Login) -> None:
         server = self.server
@@ -221,6 +234,7 @@ class _Connection:
             self.channel.write(self._error(refused) + tokens.done(self.tds, "DONE", tokens.ERROR))
             raise Closed("refused")
         self.session = Session(server, database, login.user)
+        self.session.interrupted = self._interrupted
         size = min(max(login.packet_size or 4096, 512), 32767)
         reply = tokens.changed_database(self.session.database, "master")
         reply += tokens.message(
@@ -329,7 +343,8 @@ class _Connection:
                 self.descriptor = new
 
     def _call(self, call: Call, *, is_last: bool) -> Iterator[bytes]:
-        name, given = call.procedure.lower().removeprefix("sys."), call.parameters
+        name = call.procedure.lower().translate({ord("["): None, ord("]"): None}).removeprefix("sys.")
+        given = call.parameters
         handle: Parameter | None = None
         if name == "sp_executesql":
             yield from self._execute(str(given[0].value), given[2:])
@@ -348,9 +363,7 @@ class _Connection:
             assert self.session is not None
             named = {p.name.lower(): p.value for p in given if p.name}
             arguments = [p.value for p in given if not p.name]
-            yield from self._reply(
-                self._safely(self.session.call(call.procedure, arguments, named)), "DONEINPROC"
-            )
+            yield from self._reply(self._safely(self.session.call(name, arguments, named)), "DONEINPROC")
         yield tokens.return_status(0)
         if handle is not None:
             yield tokens.return_value(self.tds, 0, handle.name, handle.kind, handle.value)

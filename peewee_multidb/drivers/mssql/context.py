@@ -73,6 +73,8 @@ class MSSQLContext(peewee.Context):
         inner: how many queries inside the statement have been written.
         skip: how many rows of the result the client has to drop, for versions without an offset.
         counted: whether the statement's only result is the number of rows that it changed.
+        current: the Select that is being written, or None.
+        whole: the Select whose rows are one group, although no aggregate and no GROUP BY says so; or None.
         on_error: what to send if the statement fails, or None.
     """
 
@@ -81,6 +83,7 @@ class MSSQLContext(peewee.Context):
         "counted",
         "cte_names",
         "ctes",
+        "current",
         "database",
         "depth",
         "end",
@@ -95,6 +98,7 @@ class MSSQLContext(peewee.Context):
         "skip",
         "start",
         "version",
+        "whole",
     )
 
     def __init__(self, **settings: Any) -> None:
@@ -110,6 +114,8 @@ class MSSQLContext(peewee.Context):
         self.counted = self.recursive = False
         self.on_error: str | None = None
         self.lock: Any = None
+        self.current: Any = None
+        self.whole: Any = None
         self.renames: dict[str, str] | None = None
         self.ctes: list[tuple[list[str], list[Any]]] = []
         self.cte_names: dict[str, int] = {}

@@ -7,7 +7,19 @@ from typing import TYPE_CHECKING, Any
 import peewee
 
 # Each of these registers what it writes.
-from . import changes, compounds, functions, inserts, json, lists, names, selects, sources, texts  # noqa: F401
+from . import (  # noqa: F401
+    casts,
+    changes,
+    compounds,
+    functions,
+    inserts,
+    json,
+    lists,
+    names,
+    selects,
+    sources,
+    texts,
+)
 from .batches import run
 from .context import MSSQLContext, write_query
 from .dates import DatePart, FromTimestamp, ToTimestamp, Truncated

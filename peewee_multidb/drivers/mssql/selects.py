@@ -40,13 +40,14 @@ def select(ctx: MSSQLContext, query: Any) -> Any:
     operand = bool(settings.get("subquery")) and not source
     sorts = ctx.depth == 1 or settings.get("keep_order")
     compared = bool(settings.get("compared"))
-    outer_lock, outer_renames = ctx.lock, ctx.renames
+    outer_lock, outer_renames, outer_query = ctx.lock, ctx.renames, ctx.current
+    ctx.current = query
     ctx.lock = None if query._for_update is None else locks.lock_of(ctx, query._for_update)
     with ctx.scope_normal(parentheses=query._subquery_parens(ctx), **_INSIDE):
         if query._cte_list:
             ctes.gather(ctx, query._cte_list)
         _Select(ctx, query, selection(query, operand=operand), named, sorts, compared).write()
-    ctx.lock, ctx.renames = outer_lock, outer_renames
+    ctx.lock, ctx.renames, ctx.current = outer_lock, outer_renames, outer_query
     return query._apply_subquery_alias(ctx)
 
 
@@ -131,6 +132,8 @@ class _Select:
                 ctx.condition(query._where)
         if self.groups is not None:
             self.groups.write(ctx)
+        if ctx.whole is query and query._having is None:
+            ctx._sql.append(" HAVING COUNT(*) >= 0")
         if query._having is not None:
             ctx._sql.append(" HAVING " if self.groups is None or not self.groups.having else " AND ")
             ctx.condition(query._having)

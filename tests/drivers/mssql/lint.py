@@ -241,7 +241,7 @@ def _inner_order(subject: Any, version: str) -> Iterator[str]:
         inside = query.find_ancestor(exp.Subquery, exp.CTE, exp.In, exp.Exists, exp.Paren, exp.SetOperation)
         if inside is None or query.args.get("order") is None:
             continue
-        if not any(query.args.get(key) for key in ("limit", "offset")):
+        if not any(query.args.get(key) for key in ("limit", "offset", "for_")):
             yield query.sql(dialect="tsql")
 
 

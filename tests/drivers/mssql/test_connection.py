@@ -13,9 +13,9 @@ from peewee_multidb import ConfigurationError, Databases
 from peewee_multidb.drivers.mssql import MSSQLDatabase, ServerVersion
 from peewee_multidb.errors import ReadOnlyDatabase
 from tests.tds import TDSServer
-from tests.tds.fixtures import SCHEMES, with_driver
+from tests.tds.fixtures import SCHEMES, WAYS, with_driver
 
-MODULES = pytest.mark.parametrize("scheme", SCHEMES)
+MODULES = pytest.mark.parametrize("scheme", WAYS)
 
 
 @pytest.fixture
@@ -510,3 +510,29 @@ def test_hooks_hear_of_statements_and_their_errors(tds_server: TDSServer) -> Non
         ("SELECT nothing", False),
     ]
     database.close()
+
+
+# Waiting
+
+
+@MODULES
+def test_a_statement_that_takes_longer_than_it_may_is_an_operational_error(
+    server: TDSServer, scheme: str
+) -> None:
+    """The next one connects again, or goes on; a pool does not keep a connection that hangs."""
+    database = opened(server.url("slow"), scheme, options={"query_timeout": 1}, pool=1)
+    with pytest.raises(peewee.OperationalError):
+        database.execute_sql("WAITFOR DELAY '00:00:10'")
+    add(database, 1)
+    assert numbers(database) == [1]
+    database.close_all()
+
+
+@MODULES
+def test_a_host_that_there_is_not_is_an_operational_error(scheme: str) -> None:
+    url = with_driver("mssql://sa:pw@nowhere.invalid/app", scheme)
+    settings = {"url": url, "options": {"login_timeout": 1}}
+    with pytest.raises(
+        peewee.OperationalError, match=r"cannot connect to SQL Server at nowhere\.invalid:1433"
+    ):
+        Databases({"default": settings})["default"].connect()

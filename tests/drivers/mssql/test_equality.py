@@ -80,7 +80,7 @@ def test_the_rows_of_the_corpus_are_those_of_sqlite(version: str, world: World, 
     engine = Engine(translated, TEXTS)
     compared, wrong = 0, {}
     for name, build in corpus.QUERIES.items():
-        if name in EXCEPTIONS:
+        if name in EXCEPTIONS or (name == "group concat" and version < "2017"):  # by FOR XML
             continue
         query = build(models)
         try:

@@ -11,10 +11,10 @@ import pytest
 from peewee_multidb import Databases
 from peewee_multidb.drivers.mssql.errors import kind_of
 from tests.tds import TDSServer
-from tests.tds.fixtures import SCHEMES, with_driver
+from tests.tds.fixtures import WAYS, with_driver
 
 
-@pytest.fixture(params=SCHEMES)
+@pytest.fixture(params=WAYS)
 def database(request: pytest.FixtureRequest, mssql_url: str) -> Iterator[Any]:
     """An empty database through each of the modules."""
     registry = Databases({"default": with_driver(mssql_url, request.param)})
@@ -74,7 +74,7 @@ def test_every_module_raises_the_exception_of_the_number(database: Any) -> None:
 def test_a_deadlock_is_an_operational_error_through_every_module(
     tds_servers: Callable[[str], TDSServer], tds_server: TDSServer
 ) -> None:
-    for scheme in SCHEMES:
+    for scheme in WAYS:
         registry = Databases({"default": with_driver(tds_server.url("errors"), scheme)})
         tds_server.inject(1205, "42")
         with pytest.raises(peewee.OperationalError, match="asked for"):

@@ -142,7 +142,8 @@ def test_timestamps_are_dates_of_seconds() -> None:
         ("2025", lambda p: fn.DATE_TRUNC("century", p.at), "truncating to 'century'"),
         ("2005", lambda p: fn.DATE_PART("week", p.at), "ISO week"),
         ("2025", lambda p: fn.SUM(SQL("*")).filter(p.stars > 1), r"FILTER on sum\(\*\)"),
-        ("2016", lambda p: fn.GROUP_CONCAT(p.title), "SQL Server 2017"),
+        ("2000", lambda p: fn.GROUP_CONCAT(p.title), "SQL Server 2005"),
+        ("2016", lambda p: fn.GROUP_CONCAT(p.title, p.body), "over anything but tables grouped by columns"),
         ("2019", lambda p: fn.GROUP_CONCAT(p.title.distinct()), "a subquery with DISTINCT"),
     ],
 )
@@ -156,6 +157,32 @@ def test_texts_are_joined_in_an_order() -> None:
     assert value(lambda p: fn.STRING_AGG(p.at, Value("|")), "2022") == (
         "STRING_AGG(CONVERT(NVARCHAR(30), [at], 121), N'|')"
     )
+
+
+def test_texts_are_joined_by_way_of_xml_before_2017() -> None:
+    def joined(m: Any) -> Any:
+        titles = fn.GROUP_CONCAT(m.Post.title, ", ").order_by(m.Post.id).alias("titles")
+        query = m.Person.select(m.Person.city, titles).join(m.Post).where(m.Post.stars > 1)
+        return query.group_by(m.Person.city)
+
+    assert written("2005", joined) == (
+        "SELECT [t1].[city], STUFF((SELECT N', ' + CAST([t2].[title] AS NVARCHAR(MAX)) FROM [person] AS [t3] "
+        "INNER JOIN [post] AS [t2] ON ([t2].[author_id] = [t3].[id]) WHERE ([t2].[stars] > {1}) AND "
+        "([t3].[city] = [t1].[city] OR ([t3].[city] IS NULL AND [t1].[city] IS NULL)) ORDER BY [t2].[id] "
+        "FOR XML "
+        "PATH(''), TYPE).value('.', 'NVARCHAR(MAX)'), 1, 2, N'') AS [titles] FROM [person] AS [t1] INNER "
+        "JOIN "
+        "[post] AS [t4] ON ([t4].[author_id] = [t1].[id]) WHERE ([t4].[stars] > {1}) GROUP BY [t1].[city]"
+    )
+    whole = written("2016", lambda m: m.Person.select(fn.GROUP_CONCAT(m.Person.name)))
+    assert whole.endswith("FROM [person] AS [t2] HAVING COUNT(*) >= 0")
+    assert "WHERE 1 = 1 FOR XML PATH" in whole
+
+    def aliased(m: Any) -> Any:
+        named = m.Person.alias("p")
+        return named.select(fn.GROUP_CONCAT(named.name))
+
+    refused("2016", aliased, "over anything but tables grouped by columns")
 
 
 def test_groups_are_of_columns_positions_aliases_and_expressions() -> None:

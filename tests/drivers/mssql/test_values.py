@@ -29,14 +29,14 @@ from peewee_multidb.drivers.mssql import (
 )
 from tests.scale import scaled
 from tests.tds import TDSServer
-from tests.tds.fixtures import SCHEMES, with_driver
+from tests.tds.fixtures import WAYS, with_driver
 
 #: A module and a server that it can serve; the last is the one of MULTIDB_TEST_MSSQL_URL, where it is set.
 WIRES = [
     ("mssql+pymssql", "2000"),
     ("mssql+pyodbc", "2000"),
     ("mssql+pytds", "2008"),
-    *((scheme, "newest") for scheme in SCHEMES),
+    *((scheme, "newest") for scheme in WAYS),
 ]
 IDS = [f"{scheme.partition('+')[2]}-{version}" for scheme, version in WIRES]
 quick = hypothesis.settings(

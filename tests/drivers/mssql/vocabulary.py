@@ -36,7 +36,7 @@ _WORDS = """all and any as between by case else end exists from group having if 
     not on or order output over partition select set some table then top union update using values when where
     with within apply cross outer inner except intersect identity primary key references default check
     nvarchar varchar nchar char varbinary binary decimal numeric float datetime2 time datetimeoffset index
-    begin fetch next rows row only offset add constraint unique foreign option matched"""
+    begin fetch next rows row only offset add constraint unique foreign option matched path"""
 
 
 def _since(table: dict[str, str]) -> dict[str, int]:

@@ -21,6 +21,8 @@ from .pyodbc import connection_string
 __all__ = ["MssqlPythonAdapter"]
 
 DEAD = (
+    "Timeout expired",
+    "Query timeout",
     "Communication link failure",
     "Connection not open",
     "connection is closed",
@@ -48,7 +50,7 @@ class MssqlPythonAdapter(Adapter):
     def open(self, database: str, settings: Mapping[str, Any], *, read_only: bool) -> Any:
         rest = dict(settings)
         login_timeout = int(rest.pop("login_timeout", 15))
-        timeout = int(rest.pop("timeout", 0) or 0)
+        timeout = int(rest.pop("query_timeout", 0) or 0)
         host, port = rest.pop("host", None) or "localhost", rest.pop("port", None)
         pairs = {"SERVER": f"{host},{port}" if port else host, "DATABASE": database}
         for key, name in (("user", "UID"), ("password", "PWD")):

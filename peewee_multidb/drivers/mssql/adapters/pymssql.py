@@ -37,8 +37,8 @@ class PymssqlAdapter(Adapter):
         options["server"] = options.pop("host", None) or "localhost"
         if "port" in options:
             options["port"] = str(options["port"])
-        if "timeout" in options:
-            options["timeout"] = int(options["timeout"])
+        if "query_timeout" in options:
+            options["timeout"] = int(options.pop("query_timeout"))
         options.setdefault("login_timeout", 15)
         options.setdefault("charset", "UTF-8")
         if read_only:

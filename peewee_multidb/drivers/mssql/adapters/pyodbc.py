@@ -24,7 +24,8 @@ __all__ = ["PyodbcAdapter", "connection_string"]
 MICROSOFT = re.compile(r"ODBC Driver (\d+) for SQL Server\Z")
 NUMBER = re.compile(r"\((-?\d+)\)(?: \(SQL\w+\))?(?:;|\Z)")
 PREFIX = re.compile(r"\A(?:\[[^\]]*\]\s*)+")
-DEAD_STATES = {"08S01", "08003", "08007", "01002"}
+#: After a timeout, too: what the server answers later would be taken for the next result.
+DEAD_STATES = {"08S01", "08003", "08007", "01002", "HYT00", "HYT01"}
 UNIQUEIDENTIFIER, DATETIMEOFFSET = -11, -155
 
 
@@ -42,7 +43,7 @@ class PyodbcAdapter(Adapter):
 
     def open(self, database: str, settings: Mapping[str, Any], *, read_only: bool) -> Any:
         options = dict(settings)
-        timeout = int(options.pop("timeout", 0) or 0)
+        timeout = int(options.pop("query_timeout", 0) or 0)
         login_timeout = int(options.pop("login_timeout", 15))
         driver = self.driver(options.pop("driver", None))
         pairs = address_pairs(driver, database, options)

@@ -44,6 +44,8 @@ class PytdsAdapter(Adapter):
                     f"{self.scheme}://: python-tds cannot send the {key}, which has a character beyond "
                     "U+FFFF; use mssql+pymssql://"
                 )
+        if "query_timeout" in options:
+            options["timeout"] = float(options.pop("query_timeout"))
         options["dsn"] = options.pop("host", None) or "localhost"
         # It gives no answer a name of its own when it cannot read what an old server says.
         try:

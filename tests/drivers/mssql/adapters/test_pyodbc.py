@@ -14,7 +14,7 @@ from peewee_multidb import ConfigurationError, Databases
 from peewee_multidb.drivers.mssql.adapters.pyodbc import PyodbcAdapter, address_pairs, connection_string
 from tests.scale import scaled
 from tests.tds import TDSServer
-from tests.tds.fixtures import SCHEMES, with_driver
+from tests.tds.fixtures import WAYS, with_driver
 
 
 @pytest.fixture
@@ -119,7 +119,7 @@ def test_what_python_tds_cannot_put_into_a_login_is_refused(tds_server: TDSServe
 PASSWORDS = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=20)
 
 
-@pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.parametrize("scheme", WAYS)
 @given(password=PASSWORDS)
 @example(password="a;b=c{d}e'f\"g[h](i),j*k!l@m#n%o?p&q/r:s\\t")
 @example(password="}")
