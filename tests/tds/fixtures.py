@@ -117,9 +117,7 @@ def mssql_server(real_mssql: Any, tds_server: TDSServer) -> Any:
 
 
 @pytest.fixture
-def new_mssql_url(
-    request: pytest.FixtureRequest, real_mssql: Any, tds_server: TDSServer
-) -> Iterator[Callable[[], str]]:
+def new_mssql_url(real_mssql: Any, tds_server: TDSServer) -> Iterator[Callable[[], str]]:
     """Call it, once or twice, for the URL of an empty database."""
     names: list[str] = []
     numbers = itertools.count(1)
@@ -131,9 +129,6 @@ def new_mssql_url(
         names.append(f"test_{next(_numbers)}")
         return tds_server.url(names[-1])
 
-    missing = request.node.get_closest_marker("not_on_babelfish")
-    if real_mssql is not None and real_mssql.is_babelfish and missing is not None:
-        pytest.skip(f"Babelfish lacks {missing.args[0]}")
     yield new_url
     for name in names:
         tds_server.drop_database(name)

@@ -55,7 +55,8 @@ class Engine:
     def run(self, statement: Statement) -> list[Any]:
         """Run a batch and return the rows that the client would see."""
         rows: list[Any] = []
-        self._params = params = {f"p{number}": _adapted(value) for number, value in enumerate(statement.params)}
+        params = {f"p{number}": _adapted(value) for number, value in enumerate(statement.params)}
+        self._params = params
         for text in _statements(statement.sql):
             if _IGNORED.match(text):
                 continue

@@ -131,7 +131,7 @@ def test_a_savepoint_has_at_most_32_characters(mssql_url: str) -> None:
     database.close()
 
 
-@not_on_babelfish("closing brackets in names")
+@not_on_babelfish("names with ] in them")
 def test_a_savepoint_may_have_any_name(mssql_url: str) -> None:
     database = opened(mssql_url)
     with database.atomic():
@@ -208,7 +208,7 @@ def test_a_commit_of_what_the_server_undid_is_an_error(server: TDSServer) -> Non
     database.close()
 
 
-@not_on_babelfish("errors that end the transaction")
+@not_on_babelfish("an error that undoes the whole transaction")
 def test_a_conversion_error_undoes_the_transaction_as_on_the_server(mssql_url: str) -> None:
     """Msg 245 ends the batch and the transaction, unlike an error of a constraint."""
     database = opened(mssql_url)
@@ -416,7 +416,7 @@ def test_an_option_that_the_module_does_not_take_is_named(tds_server: TDSServer,
         database.connect()
 
 
-@not_on_babelfish("closing brackets in names")
+@not_on_babelfish("names with ] in them")
 def test_a_name_with_brackets_quotes_a_semicolon_and_an_emoji_is_one_name(mssql_url: str) -> None:
     for scheme in SCHEMES:
         database = opened(mssql_url, scheme)

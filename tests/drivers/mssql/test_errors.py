@@ -47,7 +47,7 @@ WITHOUT_NUMBER: dict[int, type[Exception]] = {
 }
 
 
-@not_on_babelfish("the error numbers of SQL Server")
+@not_on_babelfish("the numbers of some errors")
 def test_every_module_raises_the_exception_of_the_number(database: Any) -> None:
     database.execute_sql(
         "CREATE TABLE [t] ([id] INT NOT NULL PRIMARY KEY, [u] INT NULL, [s] NVARCHAR(3) NULL)"
