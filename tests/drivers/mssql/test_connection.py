@@ -407,6 +407,29 @@ def test_a_port_where_nobody_listens_is_an_operational_error(scheme: str) -> Non
         Databases({"default": settings})["default"].connect()
 
 
+@pytest.mark.parametrize(
+    ("scheme", "protocol", "spoken"),
+    [
+        ("mssql+pymssql", "7.0", 0x70000000),
+        ("mssql+pymssql", "7.1", 0x71000001),
+        ("mssql+pyodbc", "7.2", 0x72090002),
+        ("mssql+pytds", "7.3", 0x730B0003),
+    ],
+)
+def test_the_protocol_can_be_chosen(server: TDSServer, scheme: str, protocol: str, spoken: int) -> None:
+    url = with_driver(server.url("app"), scheme)
+    database = Databases({"default": {"url": url, "options": {"tds_version": protocol}}})["default"]
+    assert database.execute_sql("SELECT N'ü'").fetchall() == [("ü",)]
+    assert server.logins[-1].tds == spoken
+    database.close()
+
+
+def test_a_protocol_that_there_is_not_is_named(tds_server: TDSServer) -> None:
+    url = with_driver(tds_server.url("app"), "mssql+pytds") + "?tds_version=7.1"
+    with pytest.raises(ConfigurationError, match=r"tds_version '7\.1' is none of 7\.3, 7\.4"):
+        Databases({"default": url})["default"].connect()
+
+
 @pytest.mark.parametrize("scheme", ["mssql+pymssql", "mssql+pytds"])
 def test_an_option_that_the_module_does_not_take_is_named(tds_server: TDSServer, scheme: str) -> None:
     database = Databases({"default": f"{with_driver(tds_server.url('app'), scheme)}?no_such_option=1"})[
