@@ -197,6 +197,32 @@ def test_an_error_that_undid_the_transaction_comes_through_savepoints_unchanged(
     database.close()
 
 
+def test_a_transaction_that_can_only_be_rolled_back_is_sent_nothing_more(server: TDSServer) -> None:
+    database = opened(server.url("doomed"))
+    with pytest.raises(peewee.OperationalError, match="can only be rolled back"), database.atomic():
+        add(database, 1)
+        server.doomed = True
+        with server.counting() as sent, pytest.raises(peewee.IntegrityError), database.atomic():
+            database.execute_sql("INSERT INTO [t] ([n]) VALUES (NULL)")
+        assert not any(sql.startswith("ROLLBACK TRANSACTION [") for sql in sent)  # Msg 3931
+        add(database, 2)
+    server.doomed = False
+    assert numbers(database) == []
+    database.close()
+
+
+def test_a_connection_that_is_cut_while_it_fails_is_not_used_again(server: TDSServer) -> None:
+    database = opened(server.url("failing"))
+    with pytest.raises(peewee.PeeweeException), database.atomic():
+        add(database, 1)
+        server.inject(4060, "XACT_STATE")
+        with pytest.raises(peewee.IntegrityError):
+            database.execute_sql("INSERT INTO [t] ([n]) VALUES (NULL)")
+        add(database, 2)  # nobody knows whether the transaction is still there
+    assert numbers(database) == []
+    database.close()
+
+
 def test_a_commit_of_what_the_server_undid_is_an_error(server: TDSServer) -> None:
     database = opened(server.url("lost"))
     with pytest.raises(peewee.OperationalError, match="rolled the transaction back"), database.atomic():
