@@ -48,8 +48,9 @@ quick = hypothesis.settings(
 class Wire:
     """A table of one row with a column of each type."""
 
-    def __init__(self, database: Any) -> None:
+    def __init__(self, database: Any, *, is_babelfish: bool) -> None:
         self.database = database
+        self.is_babelfish = is_babelfish
         self.is_old = database.version.major < 10
         large = database.version.major < 9
         types = {
@@ -99,7 +100,8 @@ def wire(
     else:
         server, url = tds_servers("2022"), tds_servers("2022").url("values")
     registry = Databases({"default": with_driver(url, scheme)})
-    yield Wire(registry["default"])
+    is_babelfish = server is None and real_mssql.is_babelfish
+    yield Wire(registry["default"], is_babelfish=is_babelfish)
     registry["default"].execute_sql("DROP TABLE [v]")
     registry.close_all()
     if server is not None:
@@ -129,6 +131,7 @@ SPECIAL = [
 @quick
 @given(value=st.one_of(TEXTS, st.sampled_from(SPECIAL)))
 def test_texts(wire: Wire, value: str) -> None:
+    hypothesis.assume("\0" not in value or not wire.is_babelfish)  # PostgreSQL has no such character
     assert wire.sent("text", value) == value
     if len(value.encode("utf-16-le")) <= 100:
         assert wire.sent("short", value) == value
@@ -238,6 +241,8 @@ def test_clocks(wire: Wire, value: datetime.time, tick: int) -> None:
         value = value.replace(microsecond=tick * 1000)
         assert wire.sent("clock", value) == datetime.datetime.combine(datetime.date(1900, 1, 1), value)
     else:
+        if wire.is_babelfish:
+            value = value.replace(microsecond=value.microsecond // 1000 * 1000)  # it loses a microsecond
         assert wire.sent("clock", value) == value
 
 
@@ -298,7 +303,7 @@ def test_a_value_outside_of_the_types_range_is_an_error_and_nothing_is_written(
     wire: Wire, column: str, value: Any
 ) -> None:
     wire.database.execute_sql(f"UPDATE [v] SET [{column}] = NULL")
-    with pytest.raises((peewee.DataError, peewee.ProgrammingError, peewee.IntegrityError)):
+    with pytest.raises(peewee.DatabaseError):  # of which class, test_errors tells
         wire.sent(column, value)
     assert wire.database.execute_sql(f"SELECT [{column}] FROM [v]").fetchone() == (None,)
 
