@@ -14,6 +14,7 @@ from ...errors import ConfigurationError, nearest
 from .. import base
 from ..session import Statement, start_session
 from . import engines, zero_dates
+from .context import ZeroDateContext
 from .database import READ_ONLY, AsyncServer, MySQLDatabase, PooledMySQLDatabase, Server
 from .hosts import PORT
 from .tracking import CLIENT_SESSION_TRACK
@@ -68,6 +69,8 @@ class MySQLDriver(base.Driver):
             database.hosts = tuple((host, port or PORT) for host, port in url.addresses)
             database.wants_writes = not read_only
         database.myisam, database.zero_dates = own["myisam"], own["zero_dates"]
+        if database.zero_dates == "none":
+            database.context_class = ZeroDateContext
         if "charset" in options:
             database.charset_is_chosen, database.charset = True, options["charset"]
         start_session(database, settings, self.session(where, url, sql_mode, read_only))
