@@ -58,6 +58,9 @@ class MySQLDriver(base.Driver):
         }
         sql_mode = options.pop("sql_mode", None)
         if own["zero_dates"] != "raw":
+            module = getattr(getattr(peewee, "mysql"), "__name__", None)  # noqa: B009
+            if module != "pymysql" and not self.traits.is_async:
+                raise ConfigurationError(f"{where}: 'zero_dates' needs PyMySQL, and Peewee found {module}")
             options.setdefault("conv", zero_dates.conversions(own["zero_dates"]))
         # Only who reads from replicas wants to know how far a commit came.
         tracks = not read_only and any(replica.url is not None for replica in settings.replicas)

@@ -188,6 +188,12 @@ def test_an_unknown_choice_names_the_known_ones() -> None:
         build("mysql://host/name?zero_dates=nil")
 
 
+def test_another_module_than_pymysql_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(peewee, "mysql", type("MySQLdb", (), {"__name__": "MySQLdb"}))
+    with pytest.raises(ConfigurationError, match="'zero_dates' needs PyMySQL, and Peewee found MySQLdb"):
+        build("mysql://host/name?zero_dates=none")
+
+
 # The converters
 
 
