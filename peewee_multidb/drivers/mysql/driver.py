@@ -53,7 +53,7 @@ class MySQLDriver(base.Driver):
         where = f"database {settings.name!r}"
         options = self.options(settings, url)
         own = {
-            name: _choice(where, name, options.pop(name, None), choices)
+            name: _choice(where, name, options.pop(name, choices[0]), choices)
             for name, choices in (("myisam", engines.CHOICES), ("zero_dates", zero_dates.CHOICES))
         }
         sql_mode = options.pop("sql_mode", None)
@@ -112,7 +112,7 @@ class MySQLDriver(base.Driver):
 
 def _choice(where: str, name: str, value: object, choices: tuple[str, ...]) -> str:
     if value is None:
-        return choices[0]
+        value = "none"  # what a URL and the environment make of that word
     if value not in choices:
         raise ConfigurationError(f"{where}: {name!r} cannot be {value!r}; {nearest(str(value), choices)}")
     return str(value)
