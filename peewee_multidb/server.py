@@ -56,6 +56,7 @@ class Server:
         resting_until: the moment, by `time.monotonic`, at which an ejected server is tried again.
         slow_until: the moment, by `time.monotonic`, until which nobody waits for it to catch up.
         checked: the moment, by `time.monotonic`, at which it was looked at last; None before the first time.
+        is_probed: somebody is looking at it in the background.
         generation: how often it was ejected: older connections are dead.
         local: of this thread: `generation`, as it was when its connection was opened.
     """
@@ -65,6 +66,7 @@ class Server:
         "checked",
         "database",
         "generation",
+        "is_probed",
         "label",
         "lag",
         "local",
@@ -107,6 +109,7 @@ class Server:
         self.resting_until: float | None = None
         self.checked: float | None = None
         self.slow_until = -math.inf
+        self.is_probed = False
         self.generation = 0
         self.local: Any = threading.local()
 

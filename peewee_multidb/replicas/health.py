@@ -71,13 +71,19 @@ class Health:
                 server.checked = now
             else:
                 server.resting_until = now + self._settings.backoff
-            connections.in_background(server.database, functools.partial(self._probe, server))
+            with server.lock:
+                alone, server.is_probed = not server.is_probed, True
+            if alone:
+                connections.in_background(server.database, functools.partial(self._probe, server))
         self._renew()
 
     def _probe(self, server: Server) -> None:
         was_ejected = server.resting_until is not None
-        if self.look(server) and was_ejected:
-            self._tell(self._registry.on_failback, server, "it answers again")
+        try:
+            if self.look(server) and was_ejected:
+                self._tell(self._registry.on_failback, server, "it answers again")
+        finally:
+            server.is_probed = False
 
     def look_if_due(self, server: Server, now: float) -> bool:
         """Look at a replica that is about to be read, if its last look is too old; whether it may be read."""

@@ -41,6 +41,8 @@ class Session(Answers, Merges, Writes):
     def __init__(self, server: TDSServer, database: str, user: str = "sa") -> None:
         self.server = server
         self.user = user
+        #: Waits so many seconds; whether the client called off its statement meanwhile.
+        self.interrupted: Callable[[float], bool] = server.closing.wait
         self.nocount = False
         self.transactions = 0
         self.rowcount = 0
@@ -330,7 +332,8 @@ class Session(Answers, Merges, Writes):
     def _wait(self, statement: Statement) -> Iterator[Result]:
         text = statement.tokens[-1].text.strip("'")
         hours, minutes, seconds = text.split(":")
-        self.server.closing.wait(int(hours) * 3600 + int(minutes) * 60 + float(seconds))
+        if self.interrupted(int(hours) * 3600 + int(minutes) * 60 + float(seconds)):
+            raise _Abort
         return iter(())
 
     # Procedures

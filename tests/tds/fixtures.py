@@ -27,6 +27,7 @@ __all__ = [
     "mssql_server",
     "mssql_url",
     "new_mssql_url",
+    "own_tds_server",
     "real_mssql",
     "tds_server",
     "tds_servers",
@@ -96,6 +97,14 @@ def tds_server(tds_servers: Callable[[str], TDSServer]) -> TDSServer:
     return tds_servers("2019")
 
 
+@pytest.fixture
+def own_tds_server() -> Iterator[TDSServer]:
+    """A server that the test may disturb."""
+    started = TDSServer()
+    yield started
+    started.close()
+
+
 @pytest.fixture(scope="session")
 def real_mssql() -> Iterator[Any]:
     """The server of MULTIDB_TEST_MSSQL_URL with its two databases, or None."""
@@ -117,9 +126,7 @@ def mssql_server(real_mssql: Any, tds_server: TDSServer) -> Any:
 
 
 @pytest.fixture
-def new_mssql_url(
-    request: pytest.FixtureRequest, real_mssql: Any, tds_server: TDSServer
-) -> Iterator[Callable[[], str]]:
+def new_mssql_url(real_mssql: Any, tds_server: TDSServer) -> Iterator[Callable[[], str]]:
     """Call it, once or twice, for the URL of an empty database."""
     names: list[str] = []
     numbers = itertools.count(1)
@@ -131,9 +138,6 @@ def new_mssql_url(
         names.append(f"test_{next(_numbers)}")
         return tds_server.url(names[-1])
 
-    missing = request.node.get_closest_marker("not_on_babelfish")
-    if real_mssql is not None and real_mssql.is_babelfish and missing is not None:
-        pytest.skip(f"Babelfish lacks {missing.args[0]}")
     yield new_url
     for name in names:
         tds_server.drop_database(name)

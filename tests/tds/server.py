@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import select
 import shutil
 import socket
 import struct
@@ -50,6 +51,7 @@ class TDSServer:
     Attributes:
         requests: what the clients sent after their logins, in order: SQL, or a procedure's name.
         logins: what the clients said of themselves.
+        doomed: whether open transactions can no longer be committed, as after an error in a TRY block.
     """
 
     def __init__(
@@ -64,6 +66,7 @@ class TDSServer:
         self.databases: dict[str, Store] = {}
         self.requests: list[str] = []
         self.logins: list[Login] = []
+        self.doomed = False
         self.closing = threading.Event()
         self._injected: list[tuple[int, str]] = []
         self._clients: dict[int, socket.socket] = {}
@@ -185,6 +188,7 @@ class _Connection:
         #: By handle: the SQL, and the names of its parameters.
         self.prepared: dict[int, tuple[str, list[str]]] = {}
         self.descriptor = b""
+        self.called_off = False
 
     def close(self) -> None:
         if self.session is not None:
@@ -202,7 +206,18 @@ class _Connection:
             elif kind == packets.ATTENTION:
                 self.channel.write(tokens.done(self.tds, "DONE", tokens.ATTENTION))
             else:
-                self.channel.write(b"".join(self._answer(kind, content)))
+                answer = b"".join(self._answer(kind, content))
+                if self.called_off:
+                    answer, self.called_off = tokens.done(self.tds, "DONE", tokens.ATTENTION), False
+                self.channel.write(answer)
+
+    def _interrupted(self, seconds: float) -> bool:
+        """Wait for the client to call off its statement."""
+        ready, _, _ = select.select([self.channel.sock], [], [], seconds)
+        if ready:
+            kind, _ = self.channel.read()
+            self.called_off = kind == packets.ATTENTION
+        return self.called_off
 
     def _login(self, login: Login) -> None:
         server = self.server
@@ -221,6 +236,7 @@ class _Connection:
             self.channel.write(self._error(refused) + tokens.done(self.tds, "DONE", tokens.ERROR))
             raise Closed("refused")
         self.session = Session(server, database, login.user)
+        self.session.interrupted = self._interrupted
         size = min(max(login.packet_size or 4096, 512), 32767)
         reply = tokens.changed_database(self.session.database, "master")
         reply += tokens.message(
@@ -349,9 +365,7 @@ class _Connection:
             assert self.session is not None
             named = {p.name.lower(): p.value for p in given if p.name}
             arguments = [p.value for p in given if not p.name]
-            yield from self._reply(
-                self._safely(self.session.call(name, arguments, named)), "DONEINPROC"
-            )
+            yield from self._reply(self._safely(self.session.call(name, arguments, named)), "DONEINPROC")
         yield tokens.return_status(0)
         if handle is not None:
             yield tokens.return_value(self.tds, 0, handle.name, handle.kind, handle.value)

@@ -6,6 +6,7 @@ the process in their names, are made for the session and dropped at its end; a t
 
 from __future__ import annotations
 
+import functools
 import os
 import time
 from collections.abc import Callable
@@ -16,7 +17,7 @@ import pytest
 
 from peewee_multidb import Databases
 
-__all__ = ["VARIABLE", "RealServer", "not_on_babelfish"]
+__all__ = ["VARIABLE", "RealServer", "not_on_babelfish", "on_babelfish"]
 
 VARIABLE = "MULTIDB_TEST_MSSQL_URL"
 
@@ -26,6 +27,19 @@ F = TypeVar("F", bound=Callable[..., Any])
 def not_on_babelfish(what: str) -> Callable[[F], F]:
     """Mark a test of something that Babelfish for PostgreSQL lacks; it is not run there."""
     return pytest.mark.not_on_babelfish(what)  # type: ignore[return-value]
+
+
+@functools.cache
+def on_babelfish() -> bool:
+    """Whether the real server is no SQL Server but Babelfish."""
+    url = os.environ.get(VARIABLE)
+    if not url:
+        return False
+    registry = Databases({"default": url})
+    try:
+        return "Babelfish" in str(registry["default"].execute_sql("SELECT @@VERSION").fetchall()[0][0])
+    finally:
+        registry.close_all()
 
 
 class RealServer:
@@ -40,8 +54,7 @@ class RealServer:
         self.base, self.options = head.rpartition("/")[0], f"?{query}" if query else ""
         self.admin = Databases({"default": url})
         self.names = [f"multidb_test_{number}_{os.getpid()}" for number in (1, 2)]
-        version = self.admin["default"].execute_sql("SELECT @@VERSION").fetchall()[0][0]
-        self.is_babelfish = "Babelfish" in version
+        self.is_babelfish = on_babelfish()
         for name in self.names:
             self.admin["default"].execute_sql(f"CREATE DATABASE [{name}]")
 

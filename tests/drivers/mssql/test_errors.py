@@ -10,6 +10,7 @@ import pytest
 
 from peewee_multidb import Databases
 from peewee_multidb.drivers.mssql.errors import kind_of
+from tests.drivers.mssql.real import not_on_babelfish
 from tests.tds import TDSServer
 from tests.tds.fixtures import WAYS, with_driver
 
@@ -46,6 +47,7 @@ WITHOUT_NUMBER: dict[int, type[Exception]] = {
 }
 
 
+@not_on_babelfish("the numbers of some errors")
 def test_every_module_raises_the_exception_of_the_number(database: Any) -> None:
     database.execute_sql(
         "CREATE TABLE [t] ([id] INT NOT NULL PRIMARY KEY, [u] INT NULL, [s] NVARCHAR(3) NULL)"

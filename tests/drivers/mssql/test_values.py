@@ -27,6 +27,7 @@ from peewee_multidb.drivers.mssql import (
     VarCharField,
     XMLField,
 )
+from tests.drivers.mssql.real import not_on_babelfish
 from tests.scale import scaled
 from tests.tds import TDSServer
 from tests.tds.fixtures import WAYS, with_driver
@@ -124,6 +125,7 @@ SPECIAL = [
 ]
 
 
+@not_on_babelfish("the character U+0000")
 @quick
 @given(value=st.one_of(TEXTS, st.sampled_from(SPECIAL)))
 def test_texts(wire: Wire, value: str) -> None:
@@ -228,6 +230,7 @@ def test_days(wire: Wire, value: datetime.date) -> None:
     assert wire.found("day", value) == 1
 
 
+@not_on_babelfish("times to the microsecond, in parameters of mssql-python")
 @quick
 @given(value=st.times(), tick=st.sampled_from(TICKS))
 def test_clocks(wire: Wire, value: datetime.time, tick: int) -> None:
@@ -287,6 +290,7 @@ OUT_OF_RANGE = [
 ]
 
 
+@not_on_babelfish("the numbers of some errors")
 @pytest.mark.parametrize(
     ("column", "value"), OUT_OF_RANGE, ids=[f"{c}-{n}" for n, (c, _) in enumerate(OUT_OF_RANGE)]
 )
@@ -294,7 +298,7 @@ def test_a_value_outside_of_the_types_range_is_an_error_and_nothing_is_written(
     wire: Wire, column: str, value: Any
 ) -> None:
     wire.database.execute_sql(f"UPDATE [v] SET [{column}] = NULL")
-    with pytest.raises((peewee.DataError, peewee.ProgrammingError, peewee.IntegrityError)):
+    with pytest.raises(peewee.DatabaseError):  # of which class, test_errors tells
         wire.sent(column, value)
     assert wire.database.execute_sql(f"SELECT [{column}] FROM [v]").fetchone() == (None,)
 
@@ -305,6 +309,7 @@ def test_a_value_of_a_type_that_nobody_knows_is_an_error(wire: Wire) -> None:
     assert wire.database.execute_sql("SELECT 1").fetchone() == (1,)
 
 
+@not_on_babelfish("the conversion of a text to DATETIMEOFFSET")
 def test_a_moment_with_a_time_zone(wire: Wire) -> None:
     zone = datetime.timezone(datetime.timedelta(hours=-5, minutes=-30))
     moment = datetime.datetime(2024, 2, 29, 23, 59, 59, 123456, zone)

@@ -15,12 +15,14 @@ from typing import Any
 import peewee
 
 from ..version import ServerVersion
-from .base import Adapter, as_number, checked_text, early_as_text
+from .base import Adapter, as_number, checked_text, early_as_text, early_cast
 from .pyodbc import connection_string
 
 __all__ = ["MssqlPythonAdapter"]
 
 DEAD = (
+    "Timeout expired",
+    "Query timeout",
     "Communication link failure",
     "Connection not open",
     "connection is closed",
@@ -48,7 +50,7 @@ class MssqlPythonAdapter(Adapter):
     def open(self, database: str, settings: Mapping[str, Any], *, read_only: bool) -> Any:
         rest = dict(settings)
         login_timeout = int(rest.pop("login_timeout", 15))
-        timeout = int(rest.pop("timeout", 0) or 0)
+        timeout = int(rest.pop("query_timeout", 0) or 0)
         host, port = rest.pop("host", None) or "localhost", rest.pop("port", None)
         pairs = {"SERVER": f"{host},{port}" if port else host, "DATABASE": database}
         for key, name in (("user", "UID"), ("password", "PWD")):
@@ -78,6 +80,10 @@ class MssqlPythonAdapter(Adapter):
                 "SQL Server has no type for a time with a time zone; take the zone off first"
             )
         return early_as_text(value, version)
+
+    def marked(self, value: Any, version: ServerVersion) -> str:
+        kind = early_cast(value)
+        return self.mark if kind is None else f"CAST({self.mark} AS {kind})"
 
     def number_and_text(self, error: BaseException) -> tuple[int | None, str]:
         text = str(getattr(error, "ddbc_error", "") or error)

@@ -17,14 +17,15 @@ import peewee
 
 from ....errors import ConfigurationError
 from ..version import ServerVersion
-from .base import SQL2008, Adapter, as_number, as_uuid, checked_text, early_as_text
+from .base import SQL2008, Adapter, as_number, as_uuid, checked_text, early_as_text, early_cast
 
 __all__ = ["PyodbcAdapter", "connection_string"]
 
 MICROSOFT = re.compile(r"ODBC Driver (\d+) for SQL Server\Z")
 NUMBER = re.compile(r"\((-?\d+)\)(?: \(SQL\w+\))?(?:;|\Z)")
 PREFIX = re.compile(r"\A(?:\[[^\]]*\]\s*)+")
-DEAD_STATES = {"08S01", "08003", "08007", "01002"}
+#: After a timeout, too: what the server answers later would be taken for the next result.
+DEAD_STATES = {"08S01", "08003", "08007", "01002", "HYT00", "HYT01"}
 UNIQUEIDENTIFIER, DATETIMEOFFSET = -11, -155
 
 
@@ -42,7 +43,7 @@ class PyodbcAdapter(Adapter):
 
     def open(self, database: str, settings: Mapping[str, Any], *, read_only: bool) -> Any:
         options = dict(settings)
-        timeout = int(options.pop("timeout", 0) or 0)
+        timeout = int(options.pop("query_timeout", 0) or 0)
         login_timeout = int(options.pop("login_timeout", 15))
         driver = self.driver(options.pop("driver", None))
         pairs = address_pairs(driver, database, options)
@@ -94,6 +95,14 @@ class PyodbcAdapter(Adapter):
         if isinstance(value, Decimal) and not value.is_finite():
             raise peewee.DataError(f"SQL Server has no value {value} of the type DECIMAL")
         return _moment(value, version)
+
+    def marked(self, value: Any, version: ServerVersion) -> str:
+        kind = early_cast(value)
+        if isinstance(value, datetime.datetime) and value.tzinfo is not None:
+            kind = "DATETIMEOFFSET(6)"
+        elif isinstance(value, datetime.time) and value.microsecond and version >= SQL2008:
+            kind = "TIME(6)"
+        return self.mark if kind is None else f"CAST({self.mark} AS {kind})"
 
     def number_and_text(self, error: BaseException) -> tuple[int | None, str]:
         text = str(error.args[1]) if len(error.args) > 1 else str(error)
