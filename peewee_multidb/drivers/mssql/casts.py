@@ -40,14 +40,15 @@ def case(ctx: MSSQLContext, node: Any) -> Any:
 
 @writes(stock.Cast)
 def cast(ctx: MSSQLContext, node: Any) -> Any:
+    # The operand comes first: the type of a part of a JSON document is known only after it.
+    part = ctx.captured(lambda: ctx.sql(node.node))
     kind = cast_type(ctx, node._cast)
     if kind == "DATE" and ctx.version.major < 10:
         return dates.write_date(ctx, node.node)
     if kind.startswith("NVARCHAR") and kinds.kind_of(node.node) == kinds.DATE:
-        ctx.literal(f"CONVERT({kind}, ").sql(node.node)
+        ctx.literal(f"CONVERT({kind}, ").put(part)
         return ctx.literal(", 121)")
-    ctx.literal("CAST(").sql(node.node)
-    return ctx.literal(f" AS {kind})")
+    return ctx.literal("CAST(").put(part).literal(f" AS {kind})")
 
 
 def cast_type(ctx: MSSQLContext, name: Any) -> str:

@@ -97,6 +97,7 @@ WITHOUT_SQLITE: dict[str, Callable[[Models], Any]] = {
     "delete ordered and limited": lambda m: m.Counter.delete().order_by(m.Counter.n.desc()).limit(1),
     "json path": lambda m: m.Post.select(m.Post.id).where(m.Post.data["a"]["b"] == 1),
     "json text": lambda m: m.Post.select(m.Post.data["a"].as_text().alias("x")),
+    "json as number": lambda m: m.Post.select(m.Post.data["a"].as_int(), m.Post.data["b"].as_float()),
     "json set": lambda m: m.Post.update(data=m.Post.data["a"].set({"x": 1})),
     "like": lambda m: m.Person.select(m.Person.id).where(m.Person.name % "A%"),
     "now": lambda m: m.Person.select(m.Person.id).where(m.Person.born < fn.NOW()),
