@@ -28,7 +28,7 @@ class Answers(Base):
         return {
             "tds_global": self._global,
             "tds_scope_identity": lambda: self.identity,
-            "tds_xact_state": lambda: int(self.transactions > 0),
+            "tds_xact_state": lambda: -1 if self.server.doomed else int(self.transactions > 0),
             "tds_object_id": self._object_id,
             "tds_serverproperty": self._server_property,
             "tds_columnproperty": self._column_property,

@@ -51,6 +51,7 @@ class TDSServer:
     Attributes:
         requests: what the clients sent after their logins, in order: SQL, or a procedure's name.
         logins: what the clients said of themselves.
+        doomed: whether open transactions can no longer be committed, as after an error in a TRY block.
     """
 
     def __init__(
@@ -65,6 +66,7 @@ class TDSServer:
         self.databases: dict[str, Store] = {}
         self.requests: list[str] = []
         self.logins: list[Login] = []
+        self.doomed = False
         self.closing = threading.Event()
         self._injected: list[tuple[int, str]] = []
         self._clients: dict[int, socket.socket] = {}

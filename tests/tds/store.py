@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import sqlite3
 import threading
 from pathlib import Path
@@ -11,6 +12,7 @@ from .catalog import Column, quoted
 __all__ = ["Store"]
 
 BUSY_SECONDS = 5
+_numbers = itertools.count(1)
 
 
 class Store:
@@ -25,7 +27,7 @@ class Store:
         self.name = name
         self.level = level
         self.rowversion = 2000
-        self._path = folder / f"{abs(hash(name))}.db"
+        self._path = folder / f"{next(_numbers)}.db"
         self._identities: dict[str, int] = {}
         self._lock = threading.Lock()
         self._keeper = self.connect()

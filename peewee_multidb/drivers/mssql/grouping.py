@@ -40,9 +40,7 @@ class Groups:
             ctx.put(part)
             if ctx.inner != inner:
                 raise unsupported(
-                    ctx,
-                    "GROUP BY of a subquery",
-                    "Compute it in a subquery in FROM, and group by its column.",
+                    ctx, "GROUP BY of a subquery", "Compute it in a derived table, and group by its column."
                 )
         self.having = not number
         if self.having:

@@ -70,7 +70,6 @@ def _split(item: Any, aliases: dict[str, Any], columns: Sequence[Any]) -> list[t
     direction, nulls, collation = "", None, None
     if isinstance(item, stock.Ordering):
         direction, nulls, collation = f" {item.direction}", item.nulls, item.collation
-        found = item
         item = item.node
     if isinstance(item, peewee.SQL) and not item.params:
         item, said = _resolved(item, aliases, columns)
@@ -79,7 +78,7 @@ def _split(item: Any, aliases: dict[str, Any], columns: Sequence[Any]) -> list[t
         item = stock.NodeList((item, peewee.SQL(f"COLLATE {collation}")))
     keys = [(item, direction)]
     if nulls:
-        keys.insert(0, (found._null_ordering_case(nulls), ""))
+        keys.insert(0, (stock.Ordering(item, "ASC")._null_ordering_case(nulls), ""))
     return keys
 
 

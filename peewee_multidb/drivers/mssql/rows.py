@@ -42,13 +42,23 @@ class Rows:
         pass
 
     def leave_out_generated(self) -> None:
-        """Drop the columns that only the server fills, such as a ROWVERSION."""
+        """Drop the columns that only the server fills: a ROWVERSION, and a key that no row has yet."""
         columns = self._lists[0].nodes
-        kept = [at for at, column in enumerate(columns) if not getattr(column, "server_generated", False)]
+        kept = [
+            at
+            for at, column in enumerate(columns)
+            if not getattr(column, "server_generated", False) and not self._is_key_to_come(column, at)
+        ]
         if len(kept) < len(columns):
             columns[:] = [columns[at] for at in kept]
             for row in self._lists[1].nodes:
                 row.nodes = [row.nodes[at] for at in kept]
+
+    def _is_key_to_come(self, column: Any, at: int) -> bool:
+        if not getattr(column, "auto_increment", False):
+            return False
+        cells = (row.nodes[at] for row in self._lists[1].nodes)
+        return all(isinstance(cell, stock.Value) and cell.value is None for cell in cells)
 
     @property
     def columns(self) -> list[Any]:

@@ -59,7 +59,7 @@ def where(condition: Any, version: str = "2012") -> str:
         (lambda m: m.Person.age[3:9], "([age] BETWEEN {3} AND {9})"),
         (lambda m: m.Person.name.contains("a"), "([name] LIKE {%a%})"),
         (lambda m: m.Person.name.contains("a[b"), "([name] LIKE {%a[[]b%})"),
-        (lambda m: m.Person.name.contains("a_[b"), "([name] LIKE {%a\\_\\[b%} ESCAPE N'\\')"),
+        (lambda m: m.Person.name.contains("a_[b"), "([name] LIKE {%a[_][[]b%})"),
         (lambda m: m.Person.name % "A%", "([name] COLLATE Latin1_General_BIN LIKE {A%})"),
         (lambda m: m.Person.age.contains("1"), "(CAST([age] AS NVARCHAR(MAX)) LIKE {%1%})"),
         (

@@ -118,13 +118,24 @@ def test_blocks_commit_and_roll_back(mssql_url: str, scheme: str) -> None:
     database.close()
 
 
-@not_on_babelfish("names with ] in them")
-def test_a_savepoint_has_at_most_32_characters_and_any_name(mssql_url: str) -> None:
+def test_a_savepoint_has_at_most_32_characters(mssql_url: str) -> None:
     database = opened(mssql_url)
     with database.atomic():
+        add(database, 1)
         point = database.savepoint()
         assert len(point.sid) == 32
-        odd = type(point)(database, "we]ird")
+        with pytest.raises(KeyError), point:
+            add(database, 2)
+            raise KeyError
+    assert numbers(database) == [1]
+    database.close()
+
+
+@not_on_babelfish("names with ] in them")
+def test_a_savepoint_may_have_any_name(mssql_url: str) -> None:
+    database = opened(mssql_url)
+    with database.atomic():
+        odd = type(database.savepoint())(database, "we]ird")
         with pytest.raises(KeyError), odd:
             add(database, 1)
             raise KeyError
@@ -183,6 +194,32 @@ def test_an_error_that_undid_the_transaction_comes_through_savepoints_unchanged(
         add(database, 1)
     assert caught.value.args[0] == 1205
     assert numbers(database) == [] and not database.in_transaction()
+    database.close()
+
+
+def test_a_transaction_that_can_only_be_rolled_back_is_sent_nothing_more(server: TDSServer) -> None:
+    database = opened(server.url("doomed"))
+    with pytest.raises(peewee.OperationalError, match="can only be rolled back"), database.atomic():
+        add(database, 1)
+        server.doomed = True
+        with server.counting() as sent, pytest.raises(peewee.IntegrityError), database.atomic():
+            database.execute_sql("INSERT INTO [t] ([n]) VALUES (NULL)")
+        assert not any(sql.startswith("ROLLBACK TRANSACTION [") for sql in sent)  # Msg 3931
+        add(database, 2)
+    server.doomed = False
+    assert numbers(database) == []
+    database.close()
+
+
+def test_a_connection_that_is_cut_while_it_fails_is_not_used_again(server: TDSServer) -> None:
+    database = opened(server.url("failing"))
+    with pytest.raises(peewee.PeeweeException), database.atomic():
+        add(database, 1)
+        server.inject(4060, "XACT_STATE")
+        with pytest.raises(peewee.IntegrityError):
+            database.execute_sql("INSERT INTO [t] ([n]) VALUES (NULL)")
+        add(database, 2)  # nobody knows whether the transaction is still there
+    assert numbers(database) == []
     database.close()
 
 
@@ -394,6 +431,29 @@ def test_a_port_where_nobody_listens_is_an_operational_error(scheme: str) -> Non
     settings = {"url": with_driver("mssql://sa:pw@127.0.0.1:1/app", scheme), "options": {"login_timeout": 1}}
     with pytest.raises(peewee.OperationalError, match=r"cannot connect to SQL Server at 127\.0\.0\.1:1,"):
         Databases({"default": settings})["default"].connect()
+
+
+@pytest.mark.parametrize(
+    ("scheme", "protocol", "spoken"),
+    [
+        ("mssql+pymssql", "7.0", 0x70000000),
+        ("mssql+pymssql", "7.1", 0x71000001),
+        ("mssql+pyodbc", "7.2", 0x72090002),
+        ("mssql+pytds", "7.3", 0x730B0003),
+    ],
+)
+def test_the_protocol_can_be_chosen(server: TDSServer, scheme: str, protocol: str, spoken: int) -> None:
+    url = with_driver(server.url("app"), scheme)
+    database = Databases({"default": {"url": url, "options": {"tds_version": protocol}}})["default"]
+    assert database.execute_sql("SELECT N'ü'").fetchall() == [("ü",)]
+    assert server.logins[-1].tds == spoken
+    database.close()
+
+
+def test_a_protocol_that_there_is_not_is_named(tds_server: TDSServer) -> None:
+    url = with_driver(tds_server.url("app"), "mssql+pytds") + "?tds_version=7.1"
+    with pytest.raises(ConfigurationError, match=r"tds_version '7\.1' is none of 7\.3, 7\.4"):
+        Databases({"default": url})["default"].connect()
 
 
 @pytest.mark.parametrize("scheme", ["mssql+pymssql", "mssql+pytds"])

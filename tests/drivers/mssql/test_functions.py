@@ -159,6 +159,12 @@ def test_texts_are_joined_in_an_order() -> None:
     )
 
 
+def test_nulls_are_sorted_by_what_an_alias_stands_for() -> None:
+    last = SQL("x").desc(nulls="last")
+    sql = written("2012", lambda m: m.Person.select(m.Person.city.alias("x")).order_by(last))
+    assert sql.endswith("ORDER BY CASE WHEN ([t1].[city] IS NULL) THEN {1} ELSE {0} END, [x] DESC")
+
+
 def test_texts_are_joined_by_way_of_xml_before_2017() -> None:
     def joined(m: Any) -> Any:
         titles = fn.GROUP_CONCAT(m.Post.title, ", ").order_by(m.Post.id).alias("titles")

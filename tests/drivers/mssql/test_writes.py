@@ -87,6 +87,17 @@ def test_a_key_of_ones_own_needs_identity_insert_in_the_same_batch() -> None:
     assert ctx.on_error == "SET NOCOUNT OFF; SET IDENTITY_INSERT [counter] OFF"
 
 
+def test_a_key_that_no_row_has_yet_is_left_to_the_server() -> None:
+    assert written("2012", lambda m: m.Counter.insert(id=None, n=3)) == (
+        "INSERT INTO [counter] ([n]) OUTPUT INSERTED.[id] VALUES ({3})"
+    )
+    assert written("2012", lambda m: m.Counter.insert(id=None).as_rowcount()).startswith(
+        "INSERT INTO [counter] ([n])"
+    )
+    mixed = written("2012", lambda m: m.Counter.insert_many([{"id": None, "n": 1}, {"id": 5, "n": 2}]))
+    assert "SET IDENTITY_INSERT [counter] ON" in mixed
+
+
 def test_rows_are_values_since_2008_and_one_select_each_before() -> None:
     def many(m: models.Models) -> Any:
         return m.Setting.insert_many([("a", 1), ("b", 2)], fields=["key", "hits"])

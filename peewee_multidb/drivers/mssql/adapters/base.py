@@ -111,7 +111,7 @@ class Adapter(ABC):
             if value is None:
                 out.append("NULL")
             else:
-                out.append(self.mark)
+                out.append(self.marked(value, version))
                 values.append(self.to_driver(value, version))
             out.append(self.piece(piece))
         if not values:
@@ -120,6 +120,15 @@ class Adapter(ABC):
 
     #: What the module takes for a parameter.
     mark: ClassVar[str] = "?"
+
+    def marked(self, value: Any, version: ServerVersion) -> str:
+        """Return what stands for a parameter: the mark, or a cast of what is sent in another type.
+
+        Args:
+            value: of the parameter, as Peewee made it.
+            version: of the server.
+        """
+        return self.mark
 
     def piece(self, sql: str) -> str:
         """Return a piece of SQL between parameters as the module takes it, when there are parameters."""
@@ -175,6 +184,13 @@ def checked_text(value: str) -> str:
     except UnicodeEncodeError:
         raise peewee.DataError("the text holds half of a surrogate pair, which cannot be sent") from None
     return value
+
+
+def early_cast(value: Any) -> str | None:
+    """Return the type to which a parameter of `early_as_text` is cast, or None for any other."""
+    if not isinstance(value, datetime.date) or value.year >= FIRST_YEAR:
+        return None
+    return "DATETIME2(6)" if isinstance(value, datetime.datetime) else "DATE"
 
 
 def early_as_text(value: Any, version: ServerVersion) -> Any:

@@ -15,7 +15,7 @@ from typing import Any
 import peewee
 
 from ..version import ServerVersion
-from .base import Adapter, as_number, checked_text, early_as_text
+from .base import Adapter, as_number, checked_text, early_as_text, early_cast
 from .pyodbc import connection_string
 
 __all__ = ["MssqlPythonAdapter"]
@@ -80,6 +80,10 @@ class MssqlPythonAdapter(Adapter):
                 "SQL Server has no type for a time with a time zone; take the zone off first"
             )
         return early_as_text(value, version)
+
+    def marked(self, value: Any, version: ServerVersion) -> str:
+        kind = early_cast(value)
+        return self.mark if kind is None else f"CAST({self.mark} AS {kind})"
 
     def number_and_text(self, error: BaseException) -> tuple[int | None, str]:
         text = str(getattr(error, "ddbc_error", "") or error)

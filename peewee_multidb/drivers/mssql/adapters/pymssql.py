@@ -37,6 +37,8 @@ class PymssqlAdapter(Adapter):
         options["server"] = options.pop("host", None) or "localhost"
         if "port" in options:
             options["port"] = str(options["port"])
+        if "tds_version" in options:
+            options["tds_version"] = str(options["tds_version"])  # a URL gives a number
         if "query_timeout" in options:
             options["timeout"] = int(options.pop("query_timeout"))
         options.setdefault("login_timeout", 15)

@@ -17,7 +17,7 @@ import peewee
 
 from ....errors import ConfigurationError
 from ..version import ServerVersion
-from .base import SQL2008, Adapter, as_number, as_uuid, checked_text, early_as_text
+from .base import SQL2008, Adapter, as_number, as_uuid, checked_text, early_as_text, early_cast
 
 __all__ = ["PyodbcAdapter", "connection_string"]
 
@@ -95,6 +95,14 @@ class PyodbcAdapter(Adapter):
         if isinstance(value, Decimal) and not value.is_finite():
             raise peewee.DataError(f"SQL Server has no value {value} of the type DECIMAL")
         return _moment(value, version)
+
+    def marked(self, value: Any, version: ServerVersion) -> str:
+        kind = early_cast(value)
+        if isinstance(value, datetime.datetime) and value.tzinfo is not None:
+            kind = "DATETIMEOFFSET(6)"
+        elif isinstance(value, datetime.time) and value.microsecond and version >= SQL2008:
+            kind = "TIME(6)"
+        return self.mark if kind is None else f"CAST({self.mark} AS {kind})"
 
     def number_and_text(self, error: BaseException) -> tuple[int | None, str]:
         text = str(error.args[1]) if len(error.args) > 1 else str(error)

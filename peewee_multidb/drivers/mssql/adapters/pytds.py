@@ -20,6 +20,8 @@ from .base import Adapter, as_number, checked_text
 __all__ = ["PytdsAdapter"]
 
 TDS_2008 = 0x730A0003
+#: What it has numbers for, of the protocols that it is used with here.
+PROTOCOLS = {"7.3": 0x730B0003, "7.4": 0x74000004}
 #: It counts characters where the login wants UTF-16 units.
 LAST_OF_BASIC_PLANE = 0xFFFF
 
@@ -44,6 +46,13 @@ class PytdsAdapter(Adapter):
                     f"{self.scheme}://: python-tds cannot send the {key}, which has a character beyond "
                     "U+FFFF; use mssql+pymssql://"
                 )
+        if "tds_version" in options:
+            wanted = str(options["tds_version"])
+            if wanted not in PROTOCOLS:
+                raise ConfigurationError(
+                    f"{self.scheme}://: tds_version {wanted!r} is none of {', '.join(PROTOCOLS)}"
+                )
+            options["tds_version"] = PROTOCOLS[wanted]
         if "query_timeout" in options:
             options["timeout"] = float(options.pop("query_timeout"))
         options["dsn"] = options.pop("host", None) or "localhost"
