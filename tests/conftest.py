@@ -30,6 +30,7 @@ from tests.tds.fixtures import (  # noqa: F401 - pytest finds fixtures by these 
     mssql_server,
     mssql_url,
     new_mssql_url,
+    own_tds_server,
     real_mssql,
     tds_server,
     tds_servers,

@@ -27,6 +27,7 @@ __all__ = [
     "mssql_server",
     "mssql_url",
     "new_mssql_url",
+    "own_tds_server",
     "real_mssql",
     "tds_server",
     "tds_servers",
@@ -94,6 +95,14 @@ def tds_servers() -> Iterator[Callable[[str], TDSServer]]:
 def tds_server(tds_servers: Callable[[str], TDSServer]) -> TDSServer:
     """The session's test server, a SQL Server 2019. Tests that change a server start their own."""
     return tds_servers("2019")
+
+
+@pytest.fixture
+def own_tds_server() -> Iterator[TDSServer]:
+    """A server that the test may disturb."""
+    started = TDSServer()
+    yield started
+    started.close()
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,7 @@ from .kinds import BOOL, as_text, comparable, kind_of
 from .like import like, regexp
 from .stock import stock
 
-__all__ = ["expression", "is_condition"]
+__all__ = ["expression", "operand"]
 
 _LOGIC = {"AND": " AND ", "OR": " OR "}
 _COMPARISONS = {"=": " = ", "!=": " <> ", "<>": " <> ", "<": " < ", "<=": " <= ", ">": " > ", ">=": " >= "}
@@ -25,15 +25,6 @@ _ARITHMETIC = {"+": " + ", "-": " - ", "*": " * ", "/": " / ", "%": " % ", "&": 
                "#": " ^ ", "^": " ^ "}
 #: Longer lists are written as literals: a statement takes no more than 2,100 parameters.
 _MOST_PARAMETERS_IN = 1000
-
-
-def is_condition(node: Any) -> bool:
-    """Whether a node is a condition, which has no value in T-SQL."""
-    if isinstance(node, peewee.Expression):
-        return node.op in _CONDITIONS
-    if isinstance(node, stock.Negated):
-        return True
-    return isinstance(node, peewee.Function) and (node.name or "").lower() in ("exists", "regexp_like")
 
 
 @writes(peewee.Expression)

@@ -10,16 +10,7 @@ from .context import MSSQLContext, writes
 from .stock import stock
 from .windows import over
 
-__all__ = ["commas", "node_list", "value"]
-
-
-def commas(ctx: MSSQLContext, nodes: Any) -> MSSQLContext:
-    """Write nodes with commas between them."""
-    for number, node in enumerate(nodes):
-        if number:
-            ctx._sql.append(", ")
-        ctx.sql(node)
-    return ctx
+__all__ = ["node_list", "value"]
 
 
 @writes(stock.NodeList)

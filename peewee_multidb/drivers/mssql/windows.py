@@ -6,7 +6,7 @@ from typing import Any
 
 import peewee
 
-from .context import MSSQLContext, unsupported, writes
+from .context import MSSQLContext, unsupported
 from .kinds import comparable
 from .stock import NORMAL, stock
 
@@ -113,11 +113,3 @@ def _write(ctx: MSSQLContext, partition: Any, order: Any, frame: str | None) -> 
             ctx.sql(node)
     if frame is not None:
         ctx.literal(f" {frame}")
-
-
-@writes(stock.WindowAlias)
-def window_alias(ctx: MSSQLContext, node: Any) -> Any:
-    partition, order, frame = _merged(ctx, node.window)
-    ctx.literal("(")
-    _write(ctx, partition, order, frame)
-    return ctx.literal(")")

@@ -43,6 +43,7 @@ REFUSED = {
 }
 VARCHAR = re.compile(r"(VARCHAR2|CHAR)\((\d+)\)")
 ON_DELETE = re.compile(r"ON (DELETE|UPDATE) (.*)", re.IGNORECASE)
+MARK = re.compile(r"\?|%s")
 #: Where a condition is expected next.
 BEFORE_CONDITION = frozenset({" WHERE ", " HAVING ", " ON ", " AND ", " OR ", "NOT "})
 
@@ -272,10 +273,19 @@ class OracleContext(stock.Context):  # type: ignore[misc]
         string = VARCHAR.fullmatch(text)
         if string is not None:
             text = f"{string[1]}({string[2]} CHAR)"  # else it would count bytes
-        super().literal(text)
-        if node.params:
-            for param in node.params:
-                self.value(param, False, add_param=False)
+        if not node.params:
+            return super().literal(text)
+        # Numbers would have to fit those of the whole statement, so the marks are those of other engines.
+        pieces = MARK.split(text)
+        if len(pieces) != len(node.params) + 1:
+            raise ValueError(
+                f"SQL({text!r}) has {len(pieces) - 1} placeholders for {len(node.params)} parameters; "
+                "write each as ? or %s"
+            )
+        super().literal(pieces[0])
+        for param, piece in zip(node.params, pieces[1:], strict=True):
+            self.value(param, False)
+            super().literal(piece)
         return self
 
     def _index(self, node: Any) -> Any:

@@ -151,6 +151,18 @@ def test_the_name_of_an_index_is_short_before_12_2() -> None:
         assert len(sql.split('"')[1]) <= longest
 
 
+def test_a_piece_of_sql_brings_its_parameters() -> None:
+    database = build({"url": "oracle://app@host/service", "server_version": "19c"})
+    with database.bind_ctx([Book]):
+        query = Book.select(Book.id).where(Book.pages > 1, peewee.SQL("title = ? OR title = %s", ["a", "b"]))
+        assert database.get_sql_context().sql(query).query() == (
+            'SELECT "T1"."ID" FROM "BOOK" "T1" WHERE (("T1"."PAGES" > :1) AND title = :2 OR title = :3)',
+            [1, "a", "b"],
+        )
+        with pytest.raises(ValueError, match="has 0 placeholders for 1 parameters"):
+            database.get_sql_context().sql(Book.select().where(peewee.SQL("title = :1", ["a"])))
+
+
 # Names
 
 
