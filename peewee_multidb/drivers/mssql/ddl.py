@@ -57,10 +57,12 @@ class Definition(Base):
             is_statement = isinstance(query, stock.Context) and is_ddl(query._sql)
             if not is_statement or not _CASCADES.search(str(exc)):
                 raise
+            *number, said = exc.args
             raise type(exc)(
+                *number,
                 "SQL Server refuses a table whose rows could be deleted or updated from two sides, or from "
                 "the table itself (Msg 1785). Leave out on_delete= and on_update= of one foreign key, and "
-                f"delete such rows with delete_instance(recursive=True). The server says: {exc}"
+                f"delete such rows with delete_instance(recursive=True). The server says: {said}",
             ) from exc
 
 

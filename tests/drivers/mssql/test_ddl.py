@@ -336,3 +336,23 @@ def test_other_engines_are_sent_what_they_were_always_sent() -> None:
     assert on("default", Pair)._drop_index(peewee.ModelIndex(Pair, (Pair.b,)), True).query()[0] == (
         'DROP INDEX IF EXISTS "pair_b"'
     )
+
+
+def test_cascades_that_meet_are_explained_as_the_server_refuses_them(tds_server: Any) -> None:
+    class Node(Model):
+        parent = ForeignKeyField("self", on_delete="CASCADE", null=True)
+
+        class Meta:
+            registry = registry
+            table_name = "meeting"
+
+    registry.configure({"default": tds_server.url("cascades")})
+    tds_server.inject(1785, "CREATE TABLE [meeting]")
+    with pytest.raises(
+        peewee.ProgrammingError, match=r"\(Msg 1785\)\. Leave out on_delete= .* of one"
+    ) as caught:
+        Node.create_table()
+    assert caught.value.args[0] == 1785
+    tds_server.inject(2714, "CREATE TABLE [meeting]")
+    with pytest.raises(peewee.ProgrammingError, match="2714"):
+        Node.create_table()
