@@ -199,7 +199,11 @@ class Readers:
             ) from error
         primary = self._entry.primary
         assert primary is not None
-        return primary.run(action)
+        try:
+            return primary.run(action)
+        finally:
+            # Its text does not say that it writes, or it would not have come here.
+            causality.note_write(self._entry)
 
     def describe(self, seen: Seen | None) -> list[str]:
         """Return what the choice of a replica depends on now, in sentences; nobody is asked for it."""

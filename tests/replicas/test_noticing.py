@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from peewee_multidb import use_primary
 from tests.replicas.test_waiting import latest
 from tests.replicas.watch import Watched
 
@@ -38,4 +39,55 @@ def test_a_write_that_returns_rows_is_waited_for(
     replicated.settle()
     pause(cluster)
     write(replicated.Note)
+    assert latest(replicated) == 9
+
+
+def add_function(watched: Watched, cluster: Any) -> None:
+    if cluster.primary.engine == "PostgreSQL":
+        watched.database.execute_sql(
+            "CREATE FUNCTION add_note(n int) RETURNS int LANGUAGE sql AS "
+            "$$ INSERT INTO note (text, number) VALUES ('', n) RETURNING number $$"
+        )
+    else:
+        # With a binary log only an administrator may do this.
+        cluster.primary.execute(
+            "CREATE FUNCTION add_note(n int) RETURNS int DETERMINISTIC MODIFIES SQL DATA "
+            "BEGIN INSERT INTO note (text, number) VALUES ('', n); RETURN n; END",
+            database=watched.database.database,
+        )
+    watched.settle()
+    cluster.wait_in_step()
+
+
+def _call(watched: Watched) -> None:
+    list(watched.Note.raw("SELECT add_note(9) AS number"))
+
+
+def _in_transaction(watched: Watched) -> None:
+    with watched.database.atomic():
+        _call(watched)
+
+
+def _on_primary(watched: Watched) -> None:
+    with use_primary():
+        _call(watched)
+
+
+CALLS: dict[str, Callable[[Watched], Any]] = {
+    "refused by a replica": lambda watched: _call(watched),
+    "in a transaction": _in_transaction,
+    "use_primary": _on_primary,
+    "execute_sql": lambda watched: watched.database.execute_sql("SELECT add_note(9)").fetchall(),
+}
+
+
+@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
+def test_a_function_that_turns_out_to_write_is_waited_for(
+    replicated: Watched, cluster: Any, call: Callable[[Watched], Any]
+) -> None:
+    replicated.Note.create(number=1)
+    add_function(replicated, cluster)
+    for replica in cluster.replicas:
+        replica.pause()
+    call(replicated)
     assert latest(replicated) == 9

@@ -87,7 +87,9 @@ def test_a_write_that_nobody_reads_after_costs_no_round_trip(replicated: Watched
         replicated.Note.create(number=number)
     assert replicated.questions() == []
     latest(replicated)
-    assert len([name for name, _ in replicated.questions() if name == PRIMARY]) == 1
+    # MariaDB has told it with the answer to the write.
+    asked = 1 if isinstance(replicated.database, peewee.PostgresqlDatabase) else 0
+    assert len([name for name, _ in replicated.questions() if name == PRIMARY]) == asked
 
 
 def test_what_is_known_to_be_replayed_is_not_asked_again(replicated: Watched) -> None:
