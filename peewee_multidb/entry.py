@@ -9,6 +9,7 @@ import peewee
 
 from .causality import write_hook
 from .drivers import connections, open_server, traits_of
+from .drivers.refusing import refuse_locks
 from .errors import ConfigurationError, MultiDBError
 from .server import Server
 from .settings import DatabaseSettings
@@ -125,6 +126,8 @@ class Entry:
             problem = type(error).__name__  # its text may quote a value, and a value may be a secret
         else:
             connections.watch(database)
+            if role == "replica":
+                refuse_locks(database)
             return database
         raise ConfigurationError(f"database {self.name!r}: wrong options for {url.scheme}:// ({problem})")
 

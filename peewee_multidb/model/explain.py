@@ -50,10 +50,13 @@ def explain_route(query: Any) -> Route:
     if isinstance(query, RoutedInsert) and isinstance(query._insert, Iterator):
         # Looking at the rows would use them up.
         query._insert = list(query._insert)
+    # Compiling is what finds tables of other databases; nothing is sent.
+    context: Any = database.get_sql_context()
+    sql, _ = context.parse(query)
     role = "primary"
     if not is_write:
         asked, _ = reading_role(query)
-        why = primary_only(query, database, asked)
+        why = primary_only(query, database, asked, sql)
         entry = home.registry.entry_of(database)
         if entry is None or not entry.replicas or entry.database is not database:
             role = asked or role
@@ -66,9 +69,6 @@ def explain_route(query: Any) -> Route:
             unit = current_unit()
             seen = None if unit is None else unit.seen.get(entry)
             reasons += [f"replica: {one}" for one in readers_of(home.registry, entry).describe(seen)]
-    # Compiling is what finds tables of other databases; nothing is sent.
-    context: Any = database.get_sql_context()
-    context.parse(query)
     name = target if isinstance(target, str) else routing.describe(home, target)
     return Route(
         model=home.model.__name__,

@@ -22,6 +22,7 @@ __all__ = ["primary_only", "read", "reading_role", "refuse_locking"]
 R = TypeVar("R")
 
 LOCKING = "SELECT ... FOR UPDATE"
+ACTING = "a SELECT of a function with side effects"
 
 
 def read(query: Any, database: Any, action: Callable[[Any], R]) -> R:
@@ -64,8 +65,14 @@ def reading_role(query: Any) -> tuple[str | None, Any]:
     return (None, None) if node is None else (node.entry.role, node)
 
 
-def primary_only(query: Any, database: Any, role: str | None) -> str | None:
+def primary_only(query: Any, database: Any, role: str | None, sql: str) -> str | None:
     """Return why a read runs on the primary, or None when a replica may serve it.
+
+    Args:
+        query: the query that reads.
+        database: the primary.
+        role: what the query or the blocks around it ask for.
+        sql: the query, compiled; a replica refuses what locks anywhere in it.
 
     Raises:
         ReadOnlyDatabase: it is told to run on a replica, and writes.
@@ -75,6 +82,10 @@ def primary_only(query: Any, database: Any, role: str | None) -> str | None:
     if connections.has_transaction(database):
         return "a transaction is open there, and reads belong to it"
     if _writes(query, role):
+        return "it locks rows or changes something"
+    if statements.for_primary(sql):
+        if role == "replica":
+            raise refuse_locking(query.model._meta.home, ACTING)
         return "it locks rows or changes something"
     return None
 
@@ -90,7 +101,7 @@ def _writes(query: Any, role: str | None) -> bool:
     elif query._cte_list and _has_writing_cte(query):
         what = "a SELECT with a writing WITH clause"
     elif not query._is_default and any(map(_acts, getattr(query, "_returning", None) or ())):
-        what = "a SELECT of a function with side effects"
+        what = ACTING
     else:
         return False
     if role == "replica":
