@@ -75,13 +75,19 @@ class Unit:
     Attributes:
         seen: what it has written to each database, by its `Entry`.
         pins: the replica that it reads from, by the `Entry`; None when each read may go to another one.
+        outer: the unit around it.
+        is_over: its block was left.
     """
 
-    __slots__ = ("pins", "seen")
+    __slots__ = ("is_over", "outer", "pins", "seen")
 
-    def __init__(self, seen: dict[Entry, Seen], pins: dict[Entry, Any] | None) -> None:
+    def __init__(
+        self, seen: dict[Entry, Seen], pins: dict[Entry, Any] | None, outer: Unit | None = None
+    ) -> None:
         self.seen = seen
         self.pins = pins
+        self.outer = outer
+        self.is_over = False
 
     def of(self, entry: Entry) -> Seen:
         """Return what is known of a database, made on the first call."""
@@ -121,15 +127,16 @@ class unit_of_work:
     Works as a context manager, in coroutines too, since nothing is awaited.
     """
 
-    __slots__ = ("_outer",)
+    __slots__ = ("_entered",)
 
     def __init__(self) -> None:
-        self._outer: list[Unit | None] = []
+        self._entered: list[Unit] = []
 
     def __enter__(self) -> None:
         outer = _unit.get()
-        self._outer.append(outer)
-        _unit.set(Unit({} if outer is None else outer.seen, {}))
+        unit = Unit({} if outer is None else outer.seen, {}, outer)
+        self._entered.append(unit)
+        _unit.set(unit)
 
     def __exit__(
         self,
@@ -137,7 +144,13 @@ class unit_of_work:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        _unit.set(self._outer.pop())
+        self._entered.pop().is_over = True
+        # Here another unit may be under way: of a block that crosses this one, or of the thread that
+        # happens to close a generator.
+        unit = _unit.get()
+        while unit is not None and unit.is_over:
+            unit = unit.outer
+        _unit.set(unit)
 
 
 def note_write(entry: Entry) -> None:
