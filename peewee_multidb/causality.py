@@ -69,6 +69,17 @@ class Seen:
             self.mark = mark
 
 
+    def succeed(self, other: Seen) -> None:
+        """Take over that there was a write, but not its position, which may be of other servers."""
+        with self._lock:
+            if other.mark is not None:
+                self.mark = object()
+            if other.at is not None:
+                self.at = other.at if self.at is None else max(self.at, other.at)
+            if self.floor is None:
+                self.floor = other.floor
+
+
 class Unit:
     """A unit of work.
 
@@ -97,6 +108,21 @@ class Unit:
                 for one in [one for one in self.seen if one.removed]:
                     self.seen.pop(one, None)
             seen = self.seen.setdefault(entry, Seen(entry))
+        return seen
+
+    def found(self, entry: Entry) -> Seen | None:
+        """Return what is known of a database, or None; what was written under its name before counts too.
+
+        The name may have been removed and configured anew meanwhile, with the same servers or with others:
+        then the primary that it has now is asked how far its log has come.
+        """
+        seen = self.seen.get(entry)
+        if seen is None and self.seen:
+            for before in [one for one in self.seen if one.removed and one.name == entry.name]:
+                gone = self.seen.pop(before, None)
+                if gone is not None:
+                    seen = self.of(entry)
+                    seen.succeed(gone)
         return seen
 
 

@@ -67,7 +67,7 @@ def explain_route(query: Any) -> Route:
         else:
             role = "replica"
             unit = current_unit()
-            seen = None if unit is None else unit.seen.get(entry)
+            seen = None if unit is None else unit.found(entry)
             reasons += [f"replica: {one}" for one in readers_of(home.registry, entry).describe(seen)]
     name = target if isinstance(target, str) else routing.describe(home, target)
     return Route(

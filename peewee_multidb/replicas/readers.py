@@ -65,7 +65,7 @@ class Readers:
         unit = causality.current_unit()
         seen = None
         if unit is not None:
-            seen = unit.seen.get(self._entry)
+            seen = unit.found(self._entry)
             pins = unit.pins if pins is None else pins
         attempt = _Attempt(pins, seen)
         while True:

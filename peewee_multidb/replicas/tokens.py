@@ -60,11 +60,11 @@ def causal_token(registry: Databases | None = None) -> str | None:
     if unit is None:
         return None
     carried = {}
-    for entry, seen in list(unit.seen.items()):
-        if registry.entries.get(entry.name) is entry:
-            one = _carried(registry, entry, seen)
-            if one is not None:
-                carried[entry.name] = one
+    for name, entry in registry.entries.items():
+        seen = unit.found(entry)
+        one = None if seen is None else _carried(registry, entry, seen)
+        if one is not None:
+            carried[name] = one
     if not carried:
         return None
     token: bytes = cipher.encrypt(json.dumps(carried, separators=(",", ":")).encode())

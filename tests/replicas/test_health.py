@@ -161,8 +161,10 @@ def test_a_replica_beyond_max_lag_is_left_out_until_it_caught_up(whole: Any, wat
     assert watched.selects()["replica 1"] == 0
     late.resume()
     assert eventually(
-        lambda: contextvars.Context().run(lambda: watched.Note.select().count()) is not None
-        and watched.selects()["replica 1"]
+        lambda: (
+            contextvars.Context().run(lambda: watched.Note.select().count()) is not None
+            and watched.selects()["replica 1"]
+        )
     )
 
 
@@ -321,9 +323,7 @@ class Load:
         self._watched.registry.close()
 
 
-def test_replicas_killed_and_restarted_at_random_cost_no_read_and_no_write(
-    whole: Any, watch: Open
-) -> None:
+def test_replicas_killed_and_restarted_at_random_cost_no_read_and_no_write(whole: Any, watch: Open) -> None:
     watched = watch(whole.settings("app"), backoff=0.3, check_interval=0.2)
     watched.Note.delete().execute()
     watched.settle()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextvars
 from collections.abc import Callable
 from typing import Any
 
+import peewee
 import pytest
 
-from peewee_multidb import use_primary
+from peewee_multidb import Databases, causal_token, use_causal_token, use_primary
 from tests.replicas.test_waiting import latest
 from tests.replicas.watch import Watched
 
@@ -91,3 +93,69 @@ def test_a_function_that_turns_out_to_write_is_waited_for(
         replica.pause()
     call(replicated)
     assert latest(replicated) == 9
+
+
+def test_a_database_object_that_is_written_to_before_it_is_looked_up(
+    replicated: Watched, cluster: Any, cluster_settings: Any
+) -> None:
+    replicated.settle()
+    mine = Databases({"one": cluster_settings["url"]})["one"]
+    registry = Databases({"default": {"database": mine, "replicas": cluster_settings["replicas"]}})
+
+    class Plain(peewee.Model):
+        text = peewee.CharField()
+        number = peewee.IntegerField()
+
+        class Meta:
+            database = mine
+            table_name = "note"
+
+    pause(cluster)
+    Plain.create(text="", number=7)
+    other = Watched(registry, create=False)
+    assert latest(other) == 7
+    registry.close_all()
+
+
+def test_what_was_written_counts_for_a_database_that_is_configured_anew(
+    replicated: Watched, cluster: Any, cluster_settings: Any
+) -> None:
+    replicated.settle()
+    pause(cluster)
+    replicated.Note.create(number=7)
+    replicated.registry.remove("default")
+    replicated.registry.add("default", cluster_settings["url"], replicas=cluster_settings["replicas"])
+    replicated.registry.secret_key = "a text that is long enough"
+    token = causal_token(replicated.registry)
+    assert token is not None
+    assert latest(replicated) == 7
+    # Another process, in which only the token says so.
+    elsewhere = contextvars.Context()
+    with_token = use_causal_token(token, replicated.registry)
+    elsewhere.run(with_token.__enter__)
+    assert elsewhere.run(latest, replicated) == 7
+
+
+def test_a_commit_in_the_middle_and_callbacks_of_the_commit(replicated: Watched, cluster: Any) -> None:
+    note, database = replicated.Note, replicated.database
+    replicated.settle()
+    pause(cluster)
+    seen = []
+    with database.atomic() as transaction:
+        database.after_commit(lambda: seen.append(latest(replicated)))
+        note.create(number=1)
+        transaction.commit()
+        seen.append(latest(replicated))
+        database.after_commit(lambda: seen.append(latest(replicated)))
+        note.create(number=2)
+    assert seen == [1, 1, 2]
+    with database.manual_commit():
+        database.begin()
+        note.create(number=3)
+        database.commit()
+        assert latest(replicated) == 3
+    assert latest(replicated) == 3
+    database.session_start()
+    note.create(number=4)
+    database.session_commit()
+    assert latest(replicated) == 4
