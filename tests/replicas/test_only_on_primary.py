@@ -1,4 +1,4 @@
-"""What only the primary can do, wherever it stands in a query: locks, counters, tables that no replica has."""
+"""What only the primary can do, wherever it stands in a query: locks, counters, tables of its own."""
 
 from __future__ import annotations
 
