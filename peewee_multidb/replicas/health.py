@@ -104,9 +104,11 @@ class Health:
         """Look at a replica, and return whether it may be read."""
         connected = False
         state: ServerState | None = None
+        life: object = None
         try:
             server.connect()
             connected = True
+            life = server.life
             state = server.look()
             problem = None if state is None else self._problem(server, state)
         except Exception as error:
@@ -121,7 +123,8 @@ class Health:
         if state is not None:
             server.lag = state.lag
             if state.position is not None and state.replicating:
-                server.reach(state.position)
+                # A pooler may hide from us that the server was restarted.
+                server.is_at(state.position, life)
         if problem != server.problem:
             if problem is not None:
                 logger.warning("%r gets no reads: %s", server, problem)
