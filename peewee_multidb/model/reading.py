@@ -46,7 +46,7 @@ def read(query: Any, database: Any, action: Callable[[Any], R]) -> R:
     node = role = None
     if query._role is not None or query._scope is not None or scope.current() is not None:
         role, node = reading_role(query)
-    if role == "primary" or database.in_transaction() or _writes(query, role):
+    if role == "primary" or query.model._meta.temporary or database.in_transaction() or _writes(query, role):
         return action(database)
     pins = None
     if node is not None:
@@ -79,6 +79,8 @@ def primary_only(query: Any, database: Any, role: str | None, sql: str) -> str |
     """
     if role == "primary":
         return "the query or a block around it asks for the primary"
+    if query.model._meta.temporary:
+        return "its table is temporary, so only one connection has it"
     if connections.has_transaction(database):
         return "a transaction is open there, and reads belong to it"
     if _writes(query, role):

@@ -88,7 +88,7 @@ class Readers:
                     raise
                 if failures.is_read_only(error):
                     return self._refused(action, error, model, explicit)
-                if failures.is_replay_conflict(error):
+                if failures.is_standby_limit(error):
                     # Not the replica's fault, and not the query's either: the primary has the rows.
                     attempt.is_behind = True
                     return self._on_primary(action, attempt)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 from collections.abc import Callable
 from typing import Any
 
@@ -9,7 +10,7 @@ import peewee
 import pytest
 from peewee import fn
 
-from peewee_multidb import ReadOnlyDatabase, explain_route, use_replica
+from peewee_multidb import Model, ReadOnlyDatabase, explain_route, use_replica
 from tests.replicas.watch import PRIMARY, Watched
 
 Open = Callable[..., Watched]
@@ -89,3 +90,50 @@ def test_the_same_on_mariadb(mariadb_cluster_settings: Any, watch: Open, query: 
     watched.settle()
     list(query(watched.Note))
     assert set(watched.selects()) == {PRIMARY}
+
+
+def test_a_table_that_is_not_replicated_is_read_where_it_is(
+    postgres_cluster_settings: Any, watch: Open, postgres_cluster: Any
+) -> None:
+    watched = watch(postgres_cluster_settings)
+    watched.database.execute_sql("CREATE UNLOGGED TABLE hot (id serial PRIMARY KEY, number int)")
+
+    class Hot(Model):
+        number = peewee.IntegerField()
+
+        class Meta:
+            registry = watched.registry
+
+    Hot.create(number=3)
+    postgres_cluster.wait_in_step()
+    for _ in range(3):
+        # Of somebody who has written nothing, whom any replica may answer.
+        assert contextvars.Context().run(Hot.get).number == 3
+    assert [server.problem for server in watched.entry.replicas] == [None, None]
+
+
+def test_a_temporary_table_is_read_where_it_is(cluster: Any, cluster_settings: Any, watch: Open) -> None:
+    watched = watch(cluster_settings)
+
+    class Passing(Model):
+        number = peewee.IntegerField()
+
+        class Meta:
+            registry = watched.registry
+            temporary = True
+
+    Passing.create_table()
+    Passing.create(number=4)
+    cluster.wait_in_step()
+    assert Passing.get().number == 4
+    assert Passing.select().count() == 1
+    assert "temporary" in str(explain_route(Passing))
+
+
+def test_a_function_that_recovery_forbids_is_asked_on_the_primary(
+    postgres_cluster_settings: Any, watch: Open
+) -> None:
+    watched = watch(postgres_cluster_settings)
+    watched.Note.create(number=1)
+    watched.settle()
+    assert watched.Note.select(fn.pg_current_wal_lsn().cast("text")).scalar()
