@@ -9,7 +9,7 @@ from typing import Any
 import peewee
 import pytest
 
-from peewee_multidb import Databases, causal_token, use_causal_token, use_primary
+from peewee_multidb import Databases, Model, causal_token, use_causal_token, use_primary
 from tests.replicas.test_waiting import latest
 from tests.replicas.watch import Watched
 
@@ -159,3 +159,64 @@ def test_a_commit_in_the_middle_and_callbacks_of_the_commit(replicated: Watched,
     note.create(number=4)
     database.session_commit()
     assert latest(replicated) == 4
+
+
+def test_a_commit_that_is_answered_before_it_is_on_the_disk(
+    postgres_cluster_settings: Any, watch: Open
+) -> None:
+    watched = watch(postgres_cluster_settings)
+    watched.settle()
+    for number in range(1, 21):
+        with watched.database.atomic():
+            watched.database.execute_sql("SET LOCAL synchronous_commit = off")
+            watched.Note.create(number=number)
+        assert latest(watched) == number
+
+
+def test_two_registries_over_one_database_object_both_know_of_a_write(
+    replicated: Watched, cluster: Any, cluster_settings: Any
+) -> None:
+    other = Databases({"same": {"database": replicated.database, "replicas": cluster_settings["replicas"]}})
+
+    class Note(Model):
+        text = peewee.CharField(default="")
+        number = peewee.IntegerField(default=0)
+
+        class Meta:
+            registry = other
+            db_name = "same"
+
+    replicated.settle()
+    pause(cluster)
+    replicated.Note.create(number=3)
+    assert Note.select(peewee.fn.MAX(Note.number)).scalar() == 3
+    Note.create(number=4)
+    assert latest(replicated) == 4
+    other.remove("same")
+    replicated.Note.create(number=5)
+    assert latest(replicated) == 5
+    for server in other.entries.values():
+        assert server.databases() == []
+
+
+def test_the_shards_of_a_model_each_have_replicas(cluster: Any, request: pytest.FixtureRequest) -> None:
+    kind = "postgres" if cluster.primary.engine == "PostgreSQL" else "mariadb"
+    new_settings = request.getfixturevalue(f"new_{kind}_cluster_settings")
+    registry_of_shards = Databases({"even": new_settings(), "odd": new_settings()})
+
+    class Visit(Model):
+        visitor = peewee.IntegerField()
+        number = peewee.IntegerField()
+
+        class Meta:
+            registry = registry_of_shards
+            shard_key = "visitor"
+            shards = ("even", "odd")
+            db_name = staticmethod(lambda visitor: "odd" if visitor % 2 else "even")
+
+    registry_of_shards.create_tables([Visit])
+    pause(cluster)
+    for visitor in (1, 2, 3, 4):
+        Visit.create(visitor=visitor, number=visitor)
+        assert Visit.get(Visit.visitor == visitor).number == visitor
+    registry_of_shards.close_all()
