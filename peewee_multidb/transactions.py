@@ -23,8 +23,8 @@ import peewee
 import playhouse  # type: ignore[import-untyped]
 
 from . import routing, scope
-from .drivers import connections
-from .errors import ConfigurationError, NotAsynchronous, PartialCommit, UncoveredWrite
+from .drivers import connections, traits_of
+from .errors import ConfigurationError, NotAsynchronous, NotTransactional, PartialCommit, UncoveredWrite
 from .home import Home
 from .registry import databases
 
@@ -59,6 +59,7 @@ class atomic:
     Raises:
         ConfigurationError: no database is named, or something that is neither a name nor a model; or a
             generator function is decorated.
+        NotTransactional: a database has no transactions, or no savepoints for a block inside a block.
         PartialCommit: some databases had committed when another failed to, or may have.
     """
 
@@ -203,6 +204,10 @@ class _Block:
         #: Whether leaving it commits: a savepoint's work waits for the transaction around it.
         self.is_outermost = not connections.has_transaction(database)
         self.has_committed = False
+        traits = traits_of(database)
+        if not (traits.transactions if self.is_outermost else traits.savepoints):
+            missing = "transactions" if self.is_outermost else "savepoints, which an inner block needs"
+            raise NotTransactional(f"atomic({name!r}): {type(database).__name__} has no {missing}.")
 
     def before_exit(self) -> None:
         """Ask to be told of the COMMIT, before the user's callbacks are, which may fail."""

@@ -24,6 +24,17 @@ from peewee_multidb.testing.servers import (
     Unavailable,
 )
 from tests import engines, scale
+from tests.drivers.mssql.real import VARIABLE, on_babelfish
+from tests.tds.fixtures import (  # noqa: F401 - pytest finds fixtures by these names
+    mssql,
+    mssql_server,
+    mssql_url,
+    new_mssql_url,
+    own_tds_server,
+    real_mssql,
+    tds_server,
+    tds_servers,
+)
 from tests.world import World
 
 hypothesis.settings.register_profile("quick", max_examples=50, deadline=None)
@@ -35,6 +46,21 @@ NewUrl = Callable[[], str]
 NewSettings = Callable[[], dict[str, Any]]
 
 _numbers = itertools.count(1)
+
+#: What asks a real SQL Server and nothing else, where there is none.
+collect_ignore = [] if os.environ.get(VARIABLE) else ["drivers/mssql/test_real_engine.py"]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Make known the marks that tests may bear."""
+    config.addinivalue_line("markers", "not_on_babelfish(what): needs what Babelfish for PostgreSQL lacks")
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Leave out what the real server of the SQL Server tests is known to lack."""
+    missing = item.get_closest_marker("not_on_babelfish")
+    if missing is not None and on_babelfish():
+        pytest.skip(f"Babelfish lacks {missing.args[0]}")
 
 
 def _running(started: Started, engine: str) -> Iterator[Started]:

@@ -40,7 +40,7 @@ KINDS = frozenset({"console", "output", "python", "toml"})
 #: Directives of Sphinx that hold no code.
 DIRECTIVES = frozenset({"eval-rst", "figure", "image", "include", "toctree"})
 #: A server as the page's reader sees it, or several; they become real ones if the front matter says so.
-SERVER_URL = re.compile(r"(postgresql|mysql|mariadb)(\+\w+)?://([\w.@:,-]+/\w+)")
+SERVER_URL = re.compile(r"(postgresql|mysql|mariadb|mssql)(\+\w+)?://([\w.@:,-]+/\w+)")
 #: Commands that bring the package to the reader's machine; here it is installed already.
 INSTALLING = ("python3 -m venv", ". .venv/bin/activate", "pip install", "mkdir shop", "cd shop")
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE

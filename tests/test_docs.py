@@ -34,7 +34,7 @@ def _real_urls(page: Page, request: pytest.FixtureRequest) -> dict[str, str]:
     hosts: dict[tuple[str, str], list[str]] = {}
     for shown in page.server_urls() if page.servers or page.clusters else ():
         engine, module, where = SERVER_URL.match(shown).groups()  # type: ignore[union-attr]
-        kind = "postgres" if engine == "postgresql" else "mariadb"
+        kind = {"postgresql": "postgres", "mssql": "mssql"}.get(engine, "mariadb")
         wanted = f"shows {shown}; add `servers: {kind}` to the front matter"
         assert kind in page.servers + page.clusters, wanted
         shown_hosts, _, name = where.rpartition("@")[2].partition("/")

@@ -13,6 +13,7 @@ import peewee
 import pytest
 
 from peewee_multidb import Databases, MultiDBError, atomic, databases, explain_route, use_db
+from tests.tds.fixtures import SCHEMES, with_driver
 from tests.test_registry import note_model
 
 # Nothing that a message could hold by chance, and every kind of character that a URL must escape.
@@ -112,9 +113,12 @@ def test_what_settings_that_are_wrong_show(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("pool", [None, 2])
-@pytest.mark.parametrize("engine", ["postgres", "mariadb"])
+@pytest.mark.parametrize("engine", ["postgres", "mariadb", *SCHEMES])
 def test_a_server_that_refuses_it(engine: str, pool: int | None, request: pytest.FixtureRequest) -> None:
-    url = refused(None, request.getfixturevalue(f"{engine}_url"))
+    if engine in SCHEMES:
+        url = with_driver(refused(None, request.getfixturevalue("mssql_url")), engine)
+    else:
+        url = refused(None, request.getfixturevalue(f"{engine}_url"))
     registry = Databases({"default": {"url": url, "pool": pool}})
     Note = note_model(registry)
     for query in (
@@ -173,6 +177,22 @@ def test_a_server_that_takes_it_and_what_is_logged(postgres_server: Any, postgre
         databases.configure({})
         postgres_server.execute(f'DROP OWNED BY "user_{name}"', database=name)
         postgres_server.execute(f'DROP ROLE "user_{name}"')
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_a_connection_to_sql_server_that_cannot_be_opened(scheme: str, mssql_url: str) -> None:
+    quoted = quote(PASSWORD, safe="")
+    address = mssql_url.split("@")[1]
+    for url in (
+        f"mssql://app:{quoted}@127.0.0.1:1/d",
+        f"mssql://app:{quoted}@{address}?no_such_option=1",
+        f"mssql://app:{quoted}@{address}?driver=Nothing",
+    ):
+        settings = {"url": url.replace("mssql://", f"{scheme}://"), "options": {"login_timeout": 1}}
+        registry = Databases({"default": settings})
+        with pytest.raises((peewee.PeeweeException, MultiDBError)) as info:
+            registry["default"].execute_sql("SELECT 1")
+        assert not has_password(in_full(info.value)), url
 
 
 def test_a_connection_that_nobody_answers_and_an_option_that_no_driver_knows(postgres_url: str) -> None:

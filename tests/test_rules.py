@@ -348,16 +348,20 @@ def test_rule_09_writes_fail_closed() -> None:
 
 def test_rule_10_never_a_wrong_answer() -> None:
     visit = _visit()
-    # Plainly one shard: answered. Anything else would be part of the answer: refused, and said why.
     assert visit.select(fn.SUM(visit.seconds)).where(visit.region == "us").scalar() == 2
+    # Several shards answer as one database would.
+    assert visit.select(fn.SUM(visit.seconds)).scalar() == 3
+    assert len(visit.select().where(visit.region.in_(["eu", "us"]))) == 2
+    assert len(visit.select().where((visit.region == "eu") | (visit.seconds == 2))) == 2
+    assert [row.seconds for row in visit.select().order_by(visit.seconds.desc()).limit(1)] == [2]
+    # What would need rows of several shards in one place is refused, and said why.
     inner = visit.alias()
     for query in (
-        visit.select(fn.SUM(visit.seconds)),
-        visit.select().where(visit.region.in_(["eu", "us"])),
-        visit.select().where((visit.region == "eu") | (visit.seconds == 2)),
+        visit.select().where(visit.seconds < inner.select(fn.MAX(inner.seconds))),
         visit.select().where(visit.region == "eu", visit.seconds < inner.select(fn.MAX(inner.seconds))),
+        visit.select().join(inner, on=(visit.seconds < inner.seconds)),
     ):
-        with pytest.raises(ScatterNotSupported, match="region"):
+        with pytest.raises(ScatterNotSupported, match="Visit"):
             list(query)
 
 

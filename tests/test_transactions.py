@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import logging
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,7 +23,8 @@ from peewee_multidb import (
     databases,
     use_db,
 )
-from peewee_multidb.errors import NotAsynchronous
+from peewee_multidb.drivers import traits_of
+from peewee_multidb.errors import NotAsynchronous, NotTransactional
 from tests.engines import MODELS, Lite, Post, acounts, counts
 
 # One block
@@ -224,6 +226,22 @@ def test_a_decorated_function_runs_in_a_block_each_time(two: None) -> None:
     with pytest.raises(ZeroDivisionError):
         write(2, fail=True)
     assert [row.n for row in Lite.select()] == [row.n for row in Post.select()] == [1]
+
+
+def test_what_the_traits_say_there_is_not_is_refused_and_nothing_stays_open(two: None) -> None:
+    post: Any = databases["post"]
+    post.traits = dataclasses.replace(traits_of(post), savepoints=False)
+    with atomic("lite", "post"):
+        Post.create(n=1)
+        refused = pytest.raises(NotTransactional, match=r"atomic\('post'\): SqliteDatabase has no savepoints")
+        with refused, atomic("post"):
+            raise AssertionError("not reached")
+    post.traits = dataclasses.replace(post.traits, transactions=False)
+    refused = pytest.raises(NotTransactional, match=r"atomic\('post'\): SqliteDatabase has no transactions")
+    with refused, atomic("lite", "post"):
+        raise AssertionError("not reached")
+    assert not databases["lite"].in_transaction()
+    assert counts(Lite, Post) == [0, 1]
 
 
 def test_a_generator_function_is_refused() -> None:

@@ -6,7 +6,7 @@ with `register`, or by an entry point of the group ``peewee_multidb.drivers`` na
 
 from __future__ import annotations
 
-from . import mysql, postgresql, sqlite
+from . import mssql, mysql, oracle, postgresql, sqlite
 from .base import Driver, Traits, TwoPhase, find, open_server, register, traits_of
 from .session import SessionStatements, Statement, start_session
 from .wire import Wire
@@ -19,8 +19,10 @@ __all__ = [
     "TwoPhase",
     "Wire",
     "find",
+    "mssql",
     "mysql",
     "open_server",
+    "oracle",
     "postgresql",
     "register",
     "sqlite",

@@ -163,6 +163,13 @@ class RoutedSchema(stock.SchemaManager):  # type: ignore[misc]
         manager.model = _TableView(view)
         return super(RoutedSchema, manager)._create_table(safe, **options)
 
+    def _drop_index(self, index: Any, safe: bool) -> Any:
+        # An index has a name of its own on most engines; on others it is one of its table.
+        write = getattr(self.database, "write_drop_index", None)
+        if write is None:
+            return super()._drop_index(index, safe)
+        return write(self._create_context(), index, safe)
+
     def create_foreign_key(self, field: Any) -> None:
         """Add a constraint to an existing table.
 

@@ -47,18 +47,16 @@ def patiently(stored: StoredMap, run: Callable[[], Any]) -> Any:
         token = stored.view(stored.current())
         try:
             return run()
-        except ShardMoved:
-            stored.unview(token)
-            token = None
-            now = time.monotonic()
-            deadline = now + stored.patience if deadline is None else deadline
-            if now >= deadline or _in_transaction(stored):
-                raise
-            connections.pause(stored.database, PAUSE)
-            stored.refresh()
+        except ShardMoved as error:
+            moved = error
         finally:
-            if token is not None:
-                stored.unview(token)
+            stored.unview(token)
+        now = time.monotonic()
+        deadline = now + stored.patience if deadline is None else deadline
+        if now >= deadline or _in_transaction(stored):
+            raise moved
+        connections.pause(stored.database, PAUSE)
+        stored.refresh()
 
 
 def run(query: Any, stored: StoredMap, action: Callable[[], Any]) -> Any:
@@ -151,8 +149,8 @@ def _shared(database: Any, stored: StoredMap) -> fences.Fence:
         if type(one) is _Shared and one.name == stored.name:
             return one.fence
     fence = fences.share(database, stored.name)
-    if database.transaction_depth() == 1:
-        # Rolling back to a savepoint would give back a lock that was taken after it.
+    if traits_of(database).engine != "postgresql":
+        # There, rolling back to a savepoint gives back a lock that was taken after it.
         callbacks.append(_Shared(stored.name, fence))
     return fence
 

@@ -82,7 +82,13 @@ def create_through_model(field: Any, owner: Any) -> Any:
 
     if meta.home.database is not None:
         Meta.database = meta.home.database  # type: ignore[attr-defined]
-    for key in ("db_name", "db_pinned", "managed", "registry"):
+    options = ["db_pinned", "managed", "registry"]
+    if meta.home.rule is None:
+        options += ["db_name", "reference"]
+    elif meta.home.database is None:
+        # Each of its rows beside the row that owns it.
+        Meta.colocate_with = owner  # type: ignore[attr-defined]
+    for key in options:
         if key in meta.given and not (key == "db_name" and meta.home.database is not None):
             setattr(Meta, key, meta.given[key])
     params = {"on_delete": field._on_delete, "on_update": field._on_update}

@@ -179,8 +179,10 @@ class RoutedQuery(Mixin):  # type: ignore[misc]
         if self._joins:
             for joins in self._joins.values():
                 refuse_plain(ctx, self, *(join[0] for join in joins))
+        # A database whose SQL is another writes queries in a way of its own, once they are guarded.
+        write = settings.get("write_query")
         try:
-            return super().__sql__(ctx)
+            return super().__sql__(ctx) if write is None else write(ctx, self)
         finally:
             settings[FRAME] = outer
 

@@ -151,7 +151,10 @@ def _is_beside(frame: Any, around: Any, home: Home, here: Any) -> bool:
     root: Home = frame.model._meta.home
     if (root.rule is None and not root.reference) or root.registry is not home.registry:
         return False
-    return frame._told() is None and all(scope.place(around, one) is None for one in (root, home))
+    if frame._told() is not None or scope.place(around, home) is not None:
+        return False
+    placed = scope.place(around, root)
+    return placed is None or (root.reference and placed[1].final)
 
 
 def refuse_plain(ctx: Any, query: Any, *sources: Any) -> None:

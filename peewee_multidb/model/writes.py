@@ -86,8 +86,10 @@ class RoutedInsert(RoutedWrite, stock.ModelInsert):  # type: ignore[misc]
         if ctx._sql:
             return super().__sql__(ctx)
         # A statement of its own: nothing is compiled after it whose frame would have to be restored.
-        ctx.state.settings[FRAME] = self if self._guarded else SHOWN
-        return stock.Insert.__sql__(self, ctx)
+        settings = ctx.state.settings
+        settings[FRAME] = self if self._guarded else SHOWN
+        write = settings.get("write_query")
+        return stock.Insert.__sql__(self, ctx) if write is None else write(ctx, self)
 
     def _write(self, database: Any) -> Any:
         if self._return_cursor or self._returning == ():

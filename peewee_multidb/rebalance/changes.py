@@ -51,7 +51,7 @@ class Changes:
         with short_ddl(self.database):
             if not self.exists():
                 if self.engine == "sqlite":
-                    run(f"CREATE TABLE {self.name} (multidb_seq INTEGER PRIMARY KEY AUTOINCREMENT, {keys})")
+                    run(f"CREATE TABLE {self.name} (multidb_seq INTEGER PRIMARY KEY, {keys})")
                 else:
                     run(f"CREATE TABLE {self.name} AS {select}")
                     kind = "BIGSERIAL" if self.engine == "postgresql" else "BIGINT AUTO_INCREMENT"

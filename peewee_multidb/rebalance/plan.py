@@ -117,6 +117,8 @@ def choose(
             load[target] += weights[unit]
     total = sum(weights)
     share = total / len(names)
+    # A few large units cannot be shared out evenly: the last may stand over by half.
+    largest = max(weights, default=0.0)
     budget = sum(rows.values()) / len(names) * len(new) * MOST if new else 0.0
     givers = [name for name in names if name not in new]
     mine: dict[str, list[int]] = {name: [] for name in givers}
@@ -132,8 +134,8 @@ def choose(
         fitting = [
             unit
             for unit in mine[source]
-            if load[target] + weights[unit] <= share * 1.02
-            and load[source] - weights[unit] >= share * 0.98
+            if load[target] + weights[unit] < load[source]
+            and load[target] + weights[unit] <= share + largest / 2
             and rows.get(unit, 0) <= budget
         ]
         if not fitting:

@@ -332,3 +332,12 @@ def test_one_address_serves_both_roles(postgres_url: str) -> None:
         seen.append(database.execute_sql(OWN_QUERY, (1,)).fetchone()[0].split(" SELECT")[0])
         database.close()
     assert seen == ["/* pgdog_role: primary */", "/* pgdog_role: replica */"]
+
+
+def test_a_registry_tells_one_address_both_roles(tmp_path: Any) -> None:
+    url = f"sqlite:///{tmp_path}/a.db?wire=pgdog"
+    registry = Databases({"shop": {"url": url, "replicas": [url]}})
+    assert registry["shop"] is not None
+    opened: list[Any] = list(registry.entries["shop"].databases())
+    assert [one.leading_comment for one in opened] == [PGDOG.format("primary"), PGDOG.format("replica")]
+    registry.close_all()

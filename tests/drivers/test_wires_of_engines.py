@@ -55,5 +55,5 @@ def test_every_known_wire_is_tested_here() -> None:
 
 
 def test_a_keyspace_that_would_end_the_name_is_refused() -> None:
-    with pytest.raises(ConfigurationError, match="cannot stand for {database}"):
+    with pytest.raises(ConfigurationError, match=r"cannot stand for \{database\}"):
         opened("mysql://app@engine/shop%60x?wire=vitess", "primary")

@@ -86,6 +86,30 @@ def test_adopt_existing_serves_an_unchanged_application_from_two_databases() -> 
     ]
 
 
+@pytest.mark.parametrize("version", ["2000", "2008", "2019"])
+def test_legacy_mix_makes_one_report_over_two_engines(version: str) -> None:
+    output = printed("legacy_mix.py", "--server-version", version)
+    assert f"erp is SQL Server {version}" in output
+    assert "Bracket no. 21 (shop)" in output
+    assert "CrossDatabaseQuery: A query on Line runs on 'erp', but Product lives in 'shop'." in output
+    assert "9 of 9 checks hold" in output
+    paging = {"2000": "SELECT TOP 15", "2008": "ROW_NUMBER() OVER", "2019": "OFFSET 10 ROWS"}
+    assert paging[version] in output
+
+
+def test_legacy_mix_has_its_products_in_mariadb_too(mariadb_url: str) -> None:
+    assert "9 of 9 checks hold" in printed("legacy_mix.py", f"--url=shop={mariadb_url}")
+    left = Databases({"default": mariadb_url})
+    try:
+        assert left["default"].get_tables() == []
+    finally:
+        left.close_all()
+
+
+def test_legacy_mix_runs_on_a_server_that_is_there(mssql_url: str) -> None:
+    assert "9 of 9 checks hold" in printed("legacy_mix.py", f"--url=erp={mssql_url}")
+
+
 # The flights
 
 

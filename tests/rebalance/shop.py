@@ -1,6 +1,6 @@
 """A sharded shop whose rows move, and the programs that run on it: writers, readers and a rebalance.
 
-    python -m tests.rebalance.shop write urls.json 1 seconds
+python -m tests.rebalance.shop write urls.json 1 seconds
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +69,7 @@ def open_shop(urls: dict[str, str]) -> None:
 
 
 def rows() -> dict[tuple[str, int], tuple[str, int, int]]:
-    """Return every row: model and primary key to shard, user and number. A row that is there twice is an error."""
+    """Return every row: model and primary key to shard, user and number; none may be there twice."""
     found: dict[tuple[str, int], tuple[str, int, int]] = {}
     for name in shop_map.refresh().names:
         for model in MODELS:
@@ -201,16 +202,21 @@ def read(results: Path) -> None:
         print("ready", flush=True)
         while not stop.is_set():
             user = chance.randrange(QUIET)
-            found = insist(lambda: sorted(order.id for order in Order.select().where(Order.user == user)))
+            of_user = Order.select().where(Order.user == user)
+            found = insist(partial(_ids, of_user))
             assert found == [user * 10 + 1, user * 10 + 2], f"user {user} has the orders {found}"
             counted = insist(quiet.count)
             assert counted == len(wanted), f"{counted} quiet orders are counted"
-            listed = insist(lambda: sorted(order.id for order in quiet.clone()))
+            listed = insist(partial(_ids, quiet))
             assert listed == wanted, f"quiet orders: {set(wanted) ^ set(listed)} and {len(listed)}"
             streamed = insist(lambda: [order.id for order in quiet.order_by(Order.id).iterator()])
             assert streamed == wanted, f"quiet orders: {set(wanted) ^ set(streamed)} and {len(streamed)}"
             done += 1
     results.write_text(json.dumps({"done": done, "Order": [], "Line": []}))
+
+
+def _ids(query: Any) -> list[int]:
+    return sorted(order.id for order in query.clone())
 
 
 def rebalance(kill_after: int) -> None:

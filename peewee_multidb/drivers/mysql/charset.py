@@ -22,7 +22,8 @@ else:
 
 __all__ = ["AsyncCharset", "Charset", "check_text"]
 
-UNKNOWN_CHARSET = 1115
+#: Of the server, and of mysqlclient, whose C library asks for it.
+UNKNOWN_CHARSET = frozenset({1115, 2019})
 FALLBACKS = ("utf8mb4", "utf8", "latin1")
 
 
@@ -95,7 +96,7 @@ class Charset(CharsetBase):
             try:
                 conn = super()._connect()  # type: ignore[misc]
             except Exception as error:
-                if error.args[:1] != (UNKNOWN_CHARSET,):
+                if not UNKNOWN_CHARSET.intersection(error.args[:1]):
                     raise
             else:
                 break
@@ -121,7 +122,7 @@ class AsyncCharset(CharsetBase):
             try:
                 await conn.set_charset(charset)
             except Exception as error:
-                if error.args[:1] != (UNKNOWN_CHARSET,):
+                if not UNKNOWN_CHARSET.intersection(error.args[:1]):
                     raise
             else:
                 self._try(charset)

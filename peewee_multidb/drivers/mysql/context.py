@@ -9,9 +9,9 @@ from typing import Any
 
 import peewee
 
-from .features import FEATURES, Gates
+from .features import Gates
 
-__all__ = ["MySQLContext"]
+__all__ = ["MySQLContext", "ZeroDateContext"]
 
 #: 767 bytes of key divided by the 4 that utf8mb4 may need for a character.
 KEY_LENGTH = 191
@@ -27,30 +27,35 @@ class MySQLContext(peewee.Context):
 
     Args:
         gates: what the server lacks; None when the server is not known yet.
-        zero_dates: whether a None in a column that is not nullable was read from a zero date.
     """
 
-    __slots__ = ("gates", "zero_dates")
+    __slots__ = ("gates",)
 
-    def __init__(self, *, gates: Gates | None = None, zero_dates: bool = False, **settings: Any) -> None:
-        super().__init__(gates=gates, zero_dates=zero_dates, **settings)
+    def __init__(self, *, gates: Gates | None = None, **settings: Any) -> None:
+        super().__init__(gates=gates, **settings)
         self.gates = gates
-        self.zero_dates = zero_dates
 
     def as_new(self) -> MySQLContext:
-        return MySQLContext(**self.state.settings)
+        return type(self)(**self.state.settings)
 
     def sql(self, obj: Any) -> Any:
         gates = self.gates
-        if gates is not None:
-            if gates[type(obj)]:
-                gates.check(obj)
-            if isinstance(obj, peewee.Index) and FEATURES["long keys"].missing_from(gates.version):
+        if gates is not None and gates[type(obj)]:
+            gates.check(obj)
+            if isinstance(obj, peewee.Index):
                 obj = _with_short_keys(obj)
+        if isinstance(obj, peewee.Node):
+            return obj.__sql__(self)  # type: ignore[no-untyped-call]
         return super().sql(obj)  # type: ignore[no-untyped-call]
 
+
+class ZeroDateContext(MySQLContext):
+    """A context for a database where a None in a column that is not nullable was read from a zero date."""
+
+    __slots__ = ()
+
     def value(self, value: Any, converter: Any = None, add_param: bool = True) -> Any:
-        if value is None and self.zero_dates and self.scope == peewee.SCOPE_VALUES:
+        if value is None and self.scope == peewee.SCOPE_VALUES:
             # Only what is assigned: in a condition MySQL finds the zero dates by IS NULL by itself.
             field = getattr(converter, "__self__", None)
             for kind, zero in ZERO_DATES:

@@ -103,7 +103,8 @@ class Server(Introspection, TableEngines, Base):
         if self._gates is None and self.version is not None:
             self._gates = Gates(self.version, f"database {self.session_name!r}")
         options: dict[str, Any] = super().get_context_options()
-        return {**options, "gates": self._gates, "zero_dates": self.zero_dates == "none"}
+        options["gates"] = self._gates
+        return options
 
     def savepoint(self) -> Any:
         made: Any = super().savepoint()

@@ -14,6 +14,7 @@ from ...errors import ConfigurationError, nearest
 from .. import base
 from ..session import Statement, start_session
 from . import engines, zero_dates
+from .context import ZeroDateContext
 from .database import READ_ONLY, AsyncServer, MySQLDatabase, PooledMySQLDatabase, Server
 from .hosts import PORT
 from .tracking import CLIENT_SESSION_TRACK
@@ -52,11 +53,14 @@ class MySQLDriver(base.Driver):
         where = f"database {settings.name!r}"
         options = self.options(settings, url)
         own = {
-            name: _choice(where, name, options.pop(name, None), choices)
+            name: _choice(where, name, options.pop(name, choices[0]), choices)
             for name, choices in (("myisam", engines.CHOICES), ("zero_dates", zero_dates.CHOICES))
         }
         sql_mode = options.pop("sql_mode", None)
         if own["zero_dates"] != "raw":
+            module = getattr(getattr(peewee, "mysql"), "__name__", None)  # noqa: B009
+            if module != "pymysql" and not self.traits.is_async:
+                raise ConfigurationError(f"{where}: 'zero_dates' needs PyMySQL, and Peewee found {module}")
             options.setdefault("conv", zero_dates.conversions(own["zero_dates"]))
         # Only who reads from replicas wants to know how far a commit came.
         tracks = not read_only and any(replica.url is not None for replica in settings.replicas)
@@ -68,6 +72,8 @@ class MySQLDriver(base.Driver):
             database.hosts = tuple((host, port or PORT) for host, port in url.addresses)
             database.wants_writes = not read_only
         database.myisam, database.zero_dates = own["myisam"], own["zero_dates"]
+        if database.zero_dates == "none":
+            database.context_class = ZeroDateContext
         if "charset" in options:
             database.charset_is_chosen, database.charset = True, options["charset"]
         start_session(database, settings, self.session(where, url, sql_mode, read_only))
@@ -106,7 +112,7 @@ class MySQLDriver(base.Driver):
 
 def _choice(where: str, name: str, value: object, choices: tuple[str, ...]) -> str:
     if value is None:
-        return choices[0]
+        value = "none"  # what a URL and the environment make of that word
     if value not in choices:
         raise ConfigurationError(f"{where}: {name!r} cannot be {value!r}; {nearest(str(value), choices)}")
     return str(value)

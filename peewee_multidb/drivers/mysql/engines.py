@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import peewee
 
 from ...errors import NotTransactional, UncoveredWrite
-from .features import FEATURES
+from .features import FEATURES, verb_of
 from .version import Version
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ class TableEngines(Base):
         if engine is None:
             return
         message = (
-            f"{type(query).__name__.removeprefix('Model').upper()} on table {name!r} of database "
+            f"{verb_of(query)} on table {name!r} of database "
             f"{self.session_name!r} inside a transaction: its engine, {engine}, keeps none, so a rollback "
             f"would leave the rows as they are. Convert it (ALTER TABLE {name} ENGINE=InnoDB), write outside "
             "of atomic(), or set the option myisam to 'warn' or 'allow'."

@@ -14,7 +14,7 @@ import peewee
 
 from .version import Version
 
-__all__ = ["FEATURES", "Feature", "Gates", "require"]
+__all__ = ["FEATURES", "Feature", "Gates", "require", "verb_of"]
 
 Number = tuple[int, int, int]
 
@@ -140,13 +140,14 @@ def _compound(node: Any) -> str | None:
     return str(node.op).lower() if node.op in ("INTERSECT", "EXCEPT") else None
 
 
+def verb_of(query: Any) -> str:
+    """Return INSERT, UPDATE or DELETE for a query that writes."""
+    kinds: Any = {peewee.Insert: "INSERT", peewee.Update: "UPDATE", peewee.Delete: "DELETE"}
+    return next((verb for kind, verb in kinds.items() if isinstance(query, kind)), "A write")
+
+
 def _returning(node: Any) -> str | None:
-    if not node._returning:
-        return None
-    for kind in ("Insert", "Update", "Delete"):
-        if isinstance(node, getattr(peewee, kind)):
-            return f"{kind.lower()} returning"
-    return None
+    return f"{verb_of(node).lower()} returning" if node._returning else None
 
 
 CLOCKS = frozenset(
@@ -172,23 +173,25 @@ def _column_type(node: peewee.SQL) -> str | None:
     return "fractions" if match[1] else "json"
 
 
-CHECKS: tuple[tuple[Any, Callable[[Any], str | None]], ...] = (
-    (peewee.CTE, lambda node: "cte"),
-    (peewee.Window, lambda node: "window"),
-    (peewee.WindowAlias, lambda node: "window"),
-    (peewee.ForUpdate, _for_update),
-    (peewee.Join, _join),
-    (peewee.CompoundSelectQuery, _compound),
-    (peewee.ValuesList, _values),
-    (peewee._WriteQuery, _returning),
-    (peewee.Function, _function),
-    (peewee.Select, _select),
-    (peewee.SQL, _column_type),
+#: For a class of nodes: what says which feature a node needs, and the features that it may name.
+CHECKS: tuple[tuple[Any, Callable[[Any], str | None], tuple[str, ...]], ...] = (
+    (peewee.CTE, lambda node: "cte", ("cte",)),
+    (peewee.Window, lambda node: "window", ("window",)),
+    (peewee.WindowAlias, lambda node: "window", ("window",)),
+    (peewee.ForUpdate, _for_update, ("nowait", "skip locked", "for update of")),
+    (peewee.Join, _join, ("lateral",)),
+    (peewee.Select, _select, ("lateral",)),
+    (peewee.CompoundSelectQuery, _compound, ("intersect", "except")),
+    (peewee.ValuesList, _values, ("values", "named values")),
+    (peewee._WriteQuery, _returning, ("insert returning", "update returning", "delete returning")),
+    (peewee.Function, _function, ("json", "fractions")),
+    (peewee.SQL, _column_type, ("json", "fractions")),
+    (peewee.Index, lambda node: None, ("long keys",)),
 )
 
 
 class Gates(dict[type, tuple[Callable[[Any], Any], ...]]):
-    """The checks for each class of nodes, for one server; found once a class.
+    """The checks for each class of nodes, for one server; found once a class, and none where it has it all.
 
     Args:
         version: the server.
@@ -200,7 +203,11 @@ class Gates(dict[type, tuple[Callable[[Any], Any], ...]]):
         self.where = where
 
     def __missing__(self, kind: type) -> tuple[Callable[[Any], Any], ...]:
-        found = tuple(check for owner, check in CHECKS if issubclass(kind, owner))
+        found = tuple(
+            check
+            for owner, check, names in CHECKS
+            if issubclass(kind, owner) and any(FEATURES[name].missing_from(self.version) for name in names)
+        )
         self[kind] = found
         return found
 

@@ -181,11 +181,30 @@ def test_without_the_choice_none_stays_null(mariadb_url: str) -> None:
     database.close()
 
 
+@pytest.mark.parametrize(
+    "value",
+    [
+        "mysql://host/name?zero_dates=none",
+        {"url": "mysql://host/name", "options": {"zero_dates": "none"}},
+        {"url": "mysql://host/name", "options": {"zero_dates": None}},
+    ],
+)
+def test_none_is_a_choice_however_it_is_written(value: object) -> None:
+    assert build(value).zero_dates == "none"
+    assert build("mysql://host/name").zero_dates == "raw"
+
+
 def test_an_unknown_choice_names_the_known_ones() -> None:
     with pytest.raises(
         ConfigurationError, match=r"'shop': 'zero_dates' cannot be 'nil'; .*known: error, none, raw"
     ):
         build("mysql://host/name?zero_dates=nil")
+
+
+def test_another_module_than_pymysql_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(peewee, "mysql", type("MySQLdb", (), {"__name__": "MySQLdb"}))
+    with pytest.raises(ConfigurationError, match="'zero_dates' needs PyMySQL, and Peewee found MySQLdb"):
+        build("mysql://host/name?zero_dates=none")
 
 
 # The converters

@@ -1,0 +1,90 @@
+"""Names, whatever is in them, and the names of columns where T-SQL demands one for each."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import peewee
+import pytest
+from peewee import SQL, CharField, IntegerField, fn
+
+from tests.drivers.mssql import corpus, grammar, lint
+from tests.drivers.mssql.writing import written
+
+NAMES = [
+    "plain",
+    "two words",
+    "we]ird [t",
+    'quo"te',
+    "it's",
+    "semi;colon",
+    "select",
+    "🦀",
+    "per%cent%s",
+    "a.b",
+    "--",
+    "/*",
+]
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("version", ["2000", "2008", "2022"])
+def test_any_name_is_only_a_name(name: str, version: str) -> None:
+    database = corpus.database(version)
+
+    class Odd(peewee.Model):
+        one = CharField(column_name=name)
+        n = IntegerField()
+
+        class Meta:
+            table_name = name
+            schema = name
+
+    odd = Odd
+    database.bind([odd])
+    for query in (
+        odd.select(odd.one.alias(name)).where(odd.one == "x").order_by(odd.one),
+        odd.select(odd.one, fn.COUNT(odd.n).alias(name)).group_by(odd.one),
+        odd.insert(one="x", n=1),
+        odd.update(one="y").where(odd.n == 1),
+        odd.delete().where(odd.one == "x"),
+        odd.select().limit(1).for_update(),
+    ):
+        statement = corpus.compiled(database, query)
+        assert grammar.rejections([statement.sql], version) == {}
+        assert lint.complaints(statement, version) == []
+        assert f"[{name.replace(']', ']]')}]" in statement.sql
+
+
+def test_schemas_and_temporary_tables() -> None:
+    table = peewee.Table("#work", ("a",), schema="dbo")
+    assert written("2000", lambda m: table.select(table.a)) == "SELECT [t1].[a] FROM [dbo].[#work] AS [t1]"
+
+
+def test_columns_of_derived_tables_have_names_and_no_two_the_same() -> None:
+    def pair(m: Any) -> Any:
+        inner = m.Post.select(
+            m.Post.id, m.Person.id, fn.COUNT(m.Post.id), SQL("1"), m.Post.title.alias("_c3")
+        )
+        inner = inner.join(m.Person).group_by(m.Post.id, m.Person.id, m.Post.title).alias("q")
+        return peewee.Select((inner,), (fn.COUNT(SQL("*")),))
+
+    assert written("2005", pair) == (
+        "SELECT COUNT(*) FROM (SELECT [t1].[id], [t2].[id] AS [_c2], COUNT([t1].[id]) AS [__c3], 1 AS [_c4], "
+        "[t1].[title] AS [_c3] FROM [post] AS [t1] INNER JOIN [person] AS [t2] "
+        "ON ([t1].[author_id] = [t2].[id]) GROUP BY [t1].[id], [t2].[id], [t1].[title]) AS [q]"
+    )
+
+
+def test_a_selected_model_of_a_subquery_is_its_key() -> None:
+    sql = written("2012", lambda m: m.Post.select(m.Post.id).where(m.Post.author.in_(m.Person.select())))
+    assert sql.endswith("WHERE ([t1].[author_id] IN (SELECT [t2].[id] FROM [person] AS [t2]))")
+    composite = written("2012", lambda m: m.Liked.select(m.Liked._meta.primary_key))
+    assert composite == "SELECT [t1].[person_id], [t1].[post_id] FROM [liked] AS [t1]"
+
+
+def test_a_sql_fragment_with_a_name_is_not_named_again() -> None:
+    inner = peewee.Select(columns=(SQL("1 AS [one]"), SQL("2"))).alias("q")
+    assert written("2012", lambda m: peewee.Select((inner,), (inner.c.one,))) == (
+        "SELECT [q].[one] FROM (SELECT 1 AS [one], 2 AS [_c2]) AS [q]"
+    )
