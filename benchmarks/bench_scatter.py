@@ -77,7 +77,9 @@ def latency(server: PostgresServer, pairs: int) -> dict[str, Any]:
             proxy.delay(to_server_ms=LATENCY / 2, to_client_ms=LATENCY / 2)
         alone, together = [], []
         for number in range(pairs):
-            slowest = max(_seconds(lambda name=name: list(query.clone().using(name).tuples())) for name in SHARDS)
+            slowest = max(
+                _seconds(lambda name=name: list(query.clone().using(name).tuples())) for name in SHARDS
+            )
             scatter = _seconds(lambda: list(query.clone().tuples()))
             if number >= 5:  # connections are open by then
                 alone.append(slowest * 1000)
@@ -146,7 +148,9 @@ def places(server: PostgresServer, rows: int) -> Iterator[dict[str, dict[str, st
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--pairs", type=int, default=60)
     parser.add_argument("--rows", type=int, default=1_000_000)
     options = parser.parse_args()
@@ -169,11 +173,11 @@ def main() -> None:
         server.close()
     verdict = "met" if found["ratio"] <= TARGET else "missed"
     lines = [
-        f"Eight shards that each answer in {LATENCY} ms: {found['scatter_ms']} ms, where the slowest of them alone "
-        f"takes {found['slowest_ms']} ms; {found['ratio']} times, median of {found['pairs']} pairs. "
+        f"Eight shards that each answer in {LATENCY} ms: {found['scatter_ms']} ms, where the slowest of them "
+        f"alone takes {found['slowest_ms']} ms; {found['ratio']} times, median of {found['pairs']} pairs. "
         f"Target {TARGET}: {verdict}.",
-        f"Rows in order through `iterator()`, as tuples. Targets: {ROWS_A_SECOND:,} rows/s, and {MEGABYTES} MB more "
-        "than one shard's rows take.",
+        f"Rows in order through `iterator()`, as tuples. Targets: {ROWS_A_SECOND:,} rows/s, and {MEGABYTES} MB "
+        "more than one shard's rows take.",
         measuring.table(
             ["8 shards", "rows", "rows/s", "memory, MB", "one shard's, MB"],
             [

@@ -69,19 +69,36 @@ class Seen:
             self.mark = mark
 
 
+    def succeed(self, other: Seen) -> None:
+        """Take over that there was a write, but not its position, which may be of other servers."""
+        with self._lock:
+            if other.mark is not None:
+                self.mark = object()
+            if other.at is not None:
+                self.at = other.at if self.at is None else max(self.at, other.at)
+            if self.floor is None:
+                self.floor = other.floor
+
+
 class Unit:
     """A unit of work.
 
     Attributes:
         seen: what it has written to each database, by its `Entry`.
         pins: the replica that it reads from, by the `Entry`; None when each read may go to another one.
+        outer: the unit around it.
+        is_over: its block was left.
     """
 
-    __slots__ = ("pins", "seen")
+    __slots__ = ("is_over", "outer", "pins", "seen")
 
-    def __init__(self, seen: dict[Entry, Seen], pins: dict[Entry, Any] | None) -> None:
+    def __init__(
+        self, seen: dict[Entry, Seen], pins: dict[Entry, Any] | None, outer: Unit | None = None
+    ) -> None:
         self.seen = seen
         self.pins = pins
+        self.outer = outer
+        self.is_over = False
 
     def of(self, entry: Entry) -> Seen:
         """Return what is known of a database, made on the first call."""
@@ -91,6 +108,21 @@ class Unit:
                 for one in [one for one in self.seen if one.removed]:
                     self.seen.pop(one, None)
             seen = self.seen.setdefault(entry, Seen(entry))
+        return seen
+
+    def found(self, entry: Entry) -> Seen | None:
+        """Return what is known of a database, or None; what was written under its name before counts too.
+
+        The name may have been removed and configured anew meanwhile, with the same servers or with others:
+        then the primary that it has now is asked how far its log has come.
+        """
+        seen = self.seen.get(entry)
+        if seen is None and self.seen:
+            for before in [one for one in self.seen if one.removed and one.name == entry.name]:
+                gone = self.seen.pop(before, None)
+                if gone is not None:
+                    seen = self.of(entry)
+                    seen.succeed(gone)
         return seen
 
 
@@ -121,15 +153,16 @@ class unit_of_work:
     Works as a context manager, in coroutines too, since nothing is awaited.
     """
 
-    __slots__ = ("_outer",)
+    __slots__ = ("_entered",)
 
     def __init__(self) -> None:
-        self._outer: list[Unit | None] = []
+        self._entered: list[Unit] = []
 
     def __enter__(self) -> None:
         outer = _unit.get()
-        self._outer.append(outer)
-        _unit.set(Unit({} if outer is None else outer.seen, {}))
+        unit = Unit({} if outer is None else outer.seen, {}, outer)
+        self._entered.append(unit)
+        _unit.set(unit)
 
     def __exit__(
         self,
@@ -137,7 +170,13 @@ class unit_of_work:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        _unit.set(self._outer.pop())
+        self._entered.pop().is_over = True
+        # Here another unit may be under way: of a block that crosses this one, or of the thread that
+        # happens to close a generator.
+        unit = _unit.get()
+        while unit is not None and unit.is_over:
+            unit = unit.outer
+        _unit.set(unit)
 
 
 def note_write(entry: Entry) -> None:

@@ -7,6 +7,7 @@ so when it cannot. How a database URL is read, and how a password is kept, is in
 from __future__ import annotations
 
 import importlib
+import math
 import os
 import sys
 from collections.abc import Callable, Iterable, Mapping
@@ -189,11 +190,11 @@ def _given(**values: Any) -> dict[str, Any]:
 
 
 def _number(where: str, table: Mapping[str, Any], key: str, above: float | None = None) -> Any:
-    """Take a number that is at least 0, or greater than `above`; not a NaN, which compares to nothing."""
+    """Take a finite number that is at least 0, or above `above`; no NaN, which compares to nothing."""
     value = _take(where, table, key, (int, float))
-    if value is None or (value > above if above is not None else value >= 0):
+    if value is None or ((value > above if above is not None else value >= 0) and value != math.inf):
         return value
-    least = "at least 0" if above is None else f"above {above}"
+    least = "at least 0, and finite" if above is None else f"above {above}, and finite"
     raise ConfigurationError(f"{where}: {key!r} must be {least}")
 
 

@@ -9,6 +9,7 @@ import peewee
 
 from .causality import write_hook
 from .drivers import connections, open_server, traits_of
+from .drivers.refusing import refuse_locks
 from .errors import ConfigurationError, MultiDBError
 from .server import Server
 from .settings import DatabaseSettings
@@ -75,11 +76,19 @@ class Entry:
                 primary = Server(self.name, "primary", database, self._label(self.settings.url, database))
                 self.replicas = self._replicas(database)
                 self.database, self.primary = database, primary
-                if any(replica.database is not database for replica in self.replicas):
-                    self._hook = write_hook(self)
-                    database.query_hooks.append(self._hook)
+                self.watch_writes()
             assert self.database is not None
             return self.database
+
+    def watch_writes(self) -> None:
+        """Note from now on what is written to a database with replicas, whoever writes it.
+
+        A Database object that the user made may be written to before anybody asks the registry for it.
+        """
+        has_replicas = any(not replica.is_mirror for replica in self.settings.replicas)
+        if has_replicas and self._hook is None and self.database is not None:
+            self._hook = write_hook(self)
+            self.database.query_hooks.append(self._hook)
 
     def _replicas(self, primary: peewee.Database) -> tuple[Server, ...]:
         made = []
@@ -125,6 +134,8 @@ class Entry:
             problem = type(error).__name__  # its text may quote a value, and a value may be a secret
         else:
             connections.watch(database)
+            if role == "replica":
+                refuse_locks(database)
             return database
         raise ConfigurationError(f"database {self.name!r}: wrong options for {url.scheme}:// ({problem})")
 

@@ -138,6 +138,8 @@ class Databases(Mapping[str, peewee.Database]):
                 )
             check_shared(entry.settings for entry in (*self.entries.values(), *added.values()))
             self.entries = {**self.entries, **added}
+        for entry in added.values():
+            entry.watch_writes()
 
     def remove(self, name: str) -> None:
         """Forget one database; later queries on it raise `UnknownDatabase`.
@@ -167,6 +169,8 @@ class Databases(Mapping[str, peewee.Database]):
             before = list(self.entries.values())
             _refuse_in_transaction(entry for entry in before if id(entry.database) not in kept)
             self.entries, self.live, self.entry_by_id = entries, {}, {}
+        for entry in entries.values():
+            entry.watch_writes()
         for entry in before:
             entry.remove()
         connections.each([one for one in _opened(before) if id(one) not in kept], _let_go)

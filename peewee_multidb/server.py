@@ -50,7 +50,6 @@ class Server:
         database: the Database object; a mirror has its primary's.
         weight: its share of the reads under the policy ``"weighted"``.
         zone: where it stands.
-        reached: the furthest position that it is known to have replayed.
         lag: seconds that it was behind when it was looked at last; None when that cannot be told.
         problem: why it gets no reads; None while it does.
         resting_until: the moment, by `time.monotonic`, at which an ejected server is tried again.
@@ -62,6 +61,7 @@ class Server:
     """
 
     __slots__ = (
+        "_reached",
         "_running",
         "checked",
         "database",
@@ -73,7 +73,6 @@ class Server:
         "lock",
         "name",
         "problem",
-        "reached",
         "resting_until",
         "role",
         "slow_until",
@@ -103,7 +102,7 @@ class Server:
         """Know nothing of the server's health, as in the beginning and in a forked child."""
         self.lock = threading.Lock()
         self._running: deque[None] = deque()
-        self.reached: Position | None = None
+        self._reached: tuple[object, Position | None] = (None, None)
         self.lag: float | None = None
         self.problem: str | None = None
         self.resting_until: float | None = None
@@ -156,14 +155,39 @@ class Server:
             return None
         return replication.state(self.database)
 
+    @property
+    def life(self) -> object:
+        """What changes when the server may have been restarted: each new connection may be to another life.
+
+        A replica that crashed starts further back than it was, and replays the same once more.
+        """
+        return getattr(self.database, "opened", None)
+
+    @property
+    def reached(self) -> Position | None:
+        """The furthest position that it is known to have replayed in this life; None if that is unknown."""
+        life, position = self._reached
+        return position if life is self.life else None
+
     def has_reached(self, position: Any) -> bool:
         """Whether the server is known to have replayed a position."""
-        return self.reached is not None and self.reached.covers(position)
+        reached = self.reached
+        return reached is not None and reached.covers(position)
 
-    def reach(self, position: Position) -> None:
-        """Remember that the server has replayed a position."""
-        if self.reached is None or position.covers(self.reached):
-            self.reached = position
+    def reach(self, position: Position, life: object) -> None:
+        """Remember that the server has replayed a position.
+
+        Args:
+            position: what it said.
+            life: its `life` before it was asked.
+        """
+        reached = self.reached
+        if reached is None or position.covers(reached):
+            self._reached = (life, position)
+
+    def is_at(self, position: Position, life: object) -> None:
+        """Remember where the server is, even if it was further before."""
+        self._reached = (life, position)
 
     @property
     def ejected_until(self) -> float | None:

@@ -24,10 +24,37 @@ _WRITING_WORDS = frozenset(
         *("call", "exec", "execute", "do"),
     ]
 )
-_SIDE_EFFECTS = re.compile(
-    r"nextval|setval|currval|lastval|last_insert_id|(try_)?advisory|pg_(try_)?advisory|get_lock|release_"
-    r"(all_)?locks?|is_(free|used)_lock|set_config|pg_notify|txid_current$|pg_current_xact_id$|lo_"
-    r"|pg_(create|drop|copy)_|pg_(promote|reload_conf|switch_wal|terminate_backend|cancel_backend)",
+_ACTING = (
+    r"(?:nextval|setval|currval|lastval|last_insert_id|(?:try_)?advisory|pg_(?:try_)?advisory|get_lock"
+    r"|release_(?:all_)?locks?|is_(?:free|used)_lock|set_config|pg_notify|txid_current\b|lo_"
+    r"|pg_current_xact_id\b|pg_(?:create|drop|copy)_"
+    r"|pg_(?:promote|reload_conf|switch_wal|terminate_backend|cancel_backend))"
+)
+_SIDE_EFFECTS = re.compile(_ACTING, re.IGNORECASE)
+# The same anywhere in a statement, and the clauses that lock or count.
+_PRIMARY_ONLY = re.compile(
+    rf"\b{_ACTING}\w*[\"`]?\s*\(|\bfor\s+(?:no\s+key\s+)?update\b|\bfor\s+(?:key\s+)?share\b"
+    r"|\bin\s+share\s+mode\b|\bnext\s+value\s+for\b",
+    re.IGNORECASE,
+)
+# A name and its bracket: a function, or a keyword that may stand before one.
+_CALLS = re.compile(r"([\w.\"`\]]+)\s*\(")
+# Functions of the engines that only compute, and the keywords.
+_COMPUTING = re.compile(
+    r"(?:in|exists|values|and|or|not|as|on|over|any|all|some|where|from|select|join|union|intersect|except"
+    r"|then|when|else|by|having|limit|offset|using|distinct|filter|group|between|like|ilike|is|lateral|with"
+    r"|materialized|interval|char|varchar|numeric|decimal|cast|convert|coalesce|nullif|ifnull|isnull|if|iif"
+    r"|count|sum|min|max|avg|total|stddev\w*|variance|var_\w+|string_agg|array_agg|group_concat|bool_and"
+    r"|bool_or|every|lower|upper|length|char_length|character_length|octet_length|substr|substring|left|right"
+    r"|trim|ltrim|rtrim|btrim|lpad|rpad|replace|concat|concat_ws|position|strpos|instr|locate|split_part"
+    r"|regexp_\w+|md5|sha1|sha2|sha256|hex|unhex|abs|round|floor|ceil|ceiling|power|pow|sqrt|mod|exp|ln|log"
+    r"|sign|greatest|least|random|rand|now|date|time|timestamp|datetime|year|month|day|hour|minute|second"
+    r"|date_trunc|date_part|extract|date_format|to_char|to_date|to_timestamp|to_number|from_unixtime"
+    r"|unix_timestamp|strftime|julianday|date_add|date_sub|datediff|timestampdiff|age|make_date"
+    r"|clock_timestamp|json_\w+|jsonb_\w+|to_json|to_jsonb|row_to_json|row_number|rank|dense_rank"
+    r"|percent_rank|cume_dist|ntile|lag|lead|first_value|last_value|nth_value|unnest|generate_series|array"
+    r"|array_length|cardinality|to_tsvector|to_tsquery|plainto_tsquery|websearch_to_tsquery|ts_\w+|st_\w+"
+    r"|similarity|version|current_setting|current_database|current_schema|database|typeof|pg_\w+)",
     re.IGNORECASE,
 )
 _PLAIN_WRITES = ("INSERT", "UPDATE", "DELETE", "REPLACE", "MERGE", "CREATE", "ALTER", "DROP", "TRUNCATE")
@@ -81,4 +108,23 @@ def may_write(sql: str) -> bool:
         return True
     if word.startswith(_MARKS):
         return False
-    return not only_reads(sql)
+    return not only_reads(sql) or _calls_a_stranger(sql)
+
+
+def for_primary(sql: str) -> bool:
+    """Whether a statement, wherever in it, locks or counts something that only the primary keeps for all.
+
+    A standby would take the lock of an advisory lock, for instance, and it would protect nothing.
+    """
+    return _for_primary(sql) if len(sql) <= LONGEST_KEPT else _for_primary.__wrapped__(sql)
+
+
+@functools.lru_cache(maxsize=1024)
+def _for_primary(sql: str) -> bool:
+    return _PRIMARY_ONLY.search(sql) is not None
+
+
+@functools.lru_cache(maxsize=1024)
+def _calls_a_stranger(sql: str) -> bool:
+    """Whether a statement calls a function that is not known to only compute."""
+    return any(_COMPUTING.fullmatch(name) is None for name in _CALLS.findall(sql))

@@ -19,7 +19,7 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any
 
 import peewee
@@ -135,34 +135,43 @@ def pause(database: Any, seconds: float) -> None:
         time.sleep(seconds)
 
 
-def in_background(database: Any, action: Callable[[], object]) -> None:
-    """Do something with the database in a thread of its own, or in a task if it is asynchronous.
+def in_background(
+    databases: Sequence[Any], action: Callable[[], object], done: Callable[[], object]
+) -> None:
+    """Do something with databases in a thread of its own, or in a task if they are asynchronous.
 
-    The connection that it opens is given back at the end.
+    Args:
+        databases: all of one kind; the connections that it opens to them are given back at the end.
+        action: what to do.
+        done: called in any case, also when there is no time left to begin.
     """
-    if is_async(database):
+    if is_async(databases[0]):
         from playhouse.pwasyncio import greenlet_spawn
 
         async def run() -> None:
             try:
                 await greenlet_spawn(action)
             finally:
-                await database.aclose()
+                await aeach(databases, agive_back)
 
         # A context of its own: the unit of work that came by has no part in this.
         task = contextvars.Context().run(asyncio.get_running_loop().create_task, run())
         _background.add(task)
         task.add_done_callback(_background.discard)
+        task.add_done_callback(lambda _: done())
         return
 
     def run_and_close() -> None:
         try:
             action()
         finally:
-            give_back(database)
+            done()
+            each(databases, give_back)
 
-    with contextlib.suppress(RuntimeError):  # the interpreter is shutting down
+    try:
         threading.Thread(target=run_and_close, name="multidb-probe", daemon=True).start()
+    except RuntimeError:  # the interpreter is shutting down, or there are too many threads
+        done()
 
 
 def give_back(database: Any) -> None:

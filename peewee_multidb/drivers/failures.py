@@ -1,4 +1,4 @@
-"""What an error of a server means for the connection: gone, refused as a write, or overtaken by replication.
+"""What an error of a server means for the connection: gone, refused as a write, or beyond a standby.
 
 Only these three are told apart, because only they change where a query may run. The codes are those of
 PostgreSQL's appendix "PostgreSQL Error Codes" and of MySQL's and MariaDB's error references.
@@ -13,7 +13,7 @@ import peewee
 
 from . import connections
 
-__all__ = ["is_disconnect", "is_from_server", "is_read_only", "is_replay_conflict", "original"]
+__all__ = ["is_disconnect", "is_from_server", "is_read_only", "is_standby_limit", "original"]
 
 #: SQLSTATE classes and codes: connection exceptions; admin, crash and "cannot connect now" shutdowns.
 SQLSTATE_DISCONNECT = ("08", "57P01", "57P02", "57P03")
@@ -28,8 +28,10 @@ SQLSTATE_READ_ONLY = "25006"
 #: ER_OPTION_PREVENTS_STATEMENT, ER_CANT_EXECUTE_IN_READ_ONLY_TRANSACTION, ER_READ_ONLY_MODE.
 MYSQL_READ_ONLY = frozenset([1290, 1792, 1836])
 SQLITE_READ_ONLY = "attempt to write a readonly database"
-#: What a standby says to a query whose rows the primary has removed; its text tells it from a deadlock.
-REPLAY_CONFLICT = "conflict with recovery"
+#: What a standby says to a query whose rows the primary has removed, to one of an unlogged table, and to a
+#: function that "recovery" forbids. Not by its text, which servers write in many languages; and what is none
+#: of these is wrong on the primary too, so it may be asked.
+SQLSTATE_STANDBY = frozenset(["40001", "40P01", "0A000", "55000"])
 
 
 #: The modules whose own exceptions get through Peewee now and then: it does not know all their classes.
@@ -87,6 +89,9 @@ def is_read_only(error: BaseException) -> bool:
     )
 
 
-def is_replay_conflict(error: BaseException) -> bool:
-    """Whether a standby cancelled a query because replay needed what it was reading."""
-    return REPLAY_CONFLICT in str(original(error))
+def is_standby_limit(error: BaseException) -> bool:
+    """Whether a standby could not run a query that its primary may well run.
+
+    It has no unlogged tables, for instance, and cancels a query if replay needs what that is reading.
+    """
+    return _sqlstate(original(error)) in SQLSTATE_STANDBY

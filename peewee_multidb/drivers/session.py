@@ -43,9 +43,11 @@ class Session(Base):
     Attributes:
         session_name: the name of the database in error messages.
         session_statements: what a new connection runs, in this order.
+        opened: another object after each new connection: the server may have been restarted before it.
     """
 
     session_name: str = ""
+    opened: object = None
     session_statements: tuple[Statement, ...] = ()
 
     def _statements_for(self, conn: Any) -> Iterable[Statement]:
@@ -98,6 +100,7 @@ class SessionStatements(Session):
         except BaseException:
             conn.close()
             raise
+        self.opened = object()
         return conn
 
 
@@ -115,6 +118,7 @@ class AsyncSession(Session):
         for statement in self._statements_for(conn):
             with self._explained(statement):
                 await conn.execute(statement.sql)
+        self.opened = object()
 
 
 class AsyncSqliteSession(AsyncSession):
@@ -161,6 +165,7 @@ class AsyncMySQLSession(AsyncSession):
                 raise
             conn.__class__ = _binary_safe(conn.__class__)
             self._session_ready.add(conn)
+            self.opened = object()
         return acquired
 
     async def _prepare(self, conn: Any) -> None:

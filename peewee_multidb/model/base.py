@@ -384,14 +384,16 @@ def database_of(instance: Any) -> str | None:
 
 
 def use_shard(model: Any, key: Any) -> scope.use_db:
-    """Return the scope of the shard that holds a key, for the sharded model.
+    """Return the scope of the shard that holds a key: for the model, for what lives by the same rule, and for
+    reads of reference models that have a copy there.
 
     Args:
-        model: a model whose ``db_name`` is a sharding rule or function.
+        model: a sharded model.
         key: a value of its shard key; a tuple when the key has several fields.
 
     Raises:
         ConfigurationError: the model is not sharded, or the key has another number of fields.
+        InvalidShardKey: the key cannot be one.
     """
     home = _home(model, "use_shard")
     if home.rule is None:

@@ -31,7 +31,8 @@ def get_or_create(model: Any, **kwargs: Any) -> tuple[Any, bool]:
     except model.DoesNotExist:
         pass
     try:
-        with together(model._meta.home, list(targets)):
+        # In a transaction that is open this is a savepoint: a row that cannot be created must not end it.
+        with together(model._meta.home, targets, at_least=1):
             return model.create(**values), True
     except peewee.IntegrityError:
         found = query.clone().get_or_none()

@@ -54,10 +54,18 @@ def explain_route(query: Any) -> Route:
     if isinstance(query, RoutedInsert) and isinstance(query._insert, Iterator):
         # Looking at the rows would use them up.
         query._insert = list(query._insert)
+    for target, one in zip(targets, databases, strict=True):
+        part = query
+        if len(targets) > 1:
+            part = query.clone()
+            part._bound = target
+        # Compiling is what finds tables of other databases; nothing is sent.
+        context: Any = one.get_sql_context()
+        sql, _ = context.parse(part)
     role = "primary"
     if not is_write:
         asked, _ = reading_role(query)
-        why = primary_only(query, database, asked)
+        why = primary_only(query, database, asked, sql)
         entry = home.registry.entry_of(database)
         if entry is None or not entry.replicas or entry.database is not database:
             role = asked or role
@@ -68,16 +76,8 @@ def explain_route(query: Any) -> Route:
         else:
             role = "replica"
             unit = current_unit()
-            seen = None if unit is None else unit.seen.get(entry)
+            seen = None if unit is None else unit.found(entry)
             reasons += [f"replica: {one}" for one in readers_of(home.registry, entry).describe(seen)]
-    for target, one in zip(targets, databases, strict=True):
-        # Compiling is what finds tables of other databases; nothing is sent.
-        part = query
-        if len(targets) > 1:
-            part = query.clone()
-            part._bound = target
-        context: Any = one.get_sql_context()
-        context.parse(part)
     names = [one if isinstance(one, str) else routing.describe(home, one) for one in targets]
     return Route(
         model=home.model.__name__,

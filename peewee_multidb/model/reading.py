@@ -23,6 +23,7 @@ __all__ = ["primary_only", "read", "reading_role", "refuse_locking"]
 R = TypeVar("R")
 
 LOCKING = "SELECT ... FOR UPDATE"
+ACTING = "a SELECT of a function with side effects"
 
 
 def read(query: Any, database: Any, action: Callable[[Any], R]) -> R:
@@ -49,7 +50,7 @@ def read(query: Any, database: Any, action: Callable[[Any], R]) -> R:
     node = role = None
     if query._role is not None or query._scope is not None or scope.current() is not None:
         role, node = reading_role(query)
-    if role == "primary" or database.in_transaction() or _writes(query, role):
+    if role == "primary" or query.model._meta.temporary or database.in_transaction() or _writes(query, role):
         return action(database)
     pins = None
     if node is not None:
@@ -68,17 +69,29 @@ def reading_role(query: Any) -> tuple[str | None, Any]:
     return (None, None) if node is None else (node.entry.role, node)
 
 
-def primary_only(query: Any, database: Any, role: str | None) -> str | None:
+def primary_only(query: Any, database: Any, role: str | None, sql: str) -> str | None:
     """Return why a read runs on the primary, or None when a replica may serve it.
+
+    Args:
+        query: the query that reads.
+        database: the primary.
+        role: what the query or the blocks around it ask for.
+        sql: the query, compiled; a replica refuses what locks anywhere in it.
 
     Raises:
         ReadOnlyDatabase: it is told to run on a replica, and writes.
     """
     if role == "primary":
         return "the query or a block around it asks for the primary"
+    if query.model._meta.temporary:
+        return "its table is temporary, so only one connection has it"
     if connections.has_transaction(database):
         return "a transaction is open there, and reads belong to it"
     if _writes(query, role):
+        return "it locks rows or changes something"
+    if statements.for_primary(sql):
+        if role == "replica":
+            raise refuse_locking(query.model._meta.home, ACTING)
         return "it locks rows or changes something"
     return None
 
@@ -94,7 +107,7 @@ def _writes(query: Any, role: str | None) -> bool:
     elif query._cte_list and _has_writing_cte(query):
         what = "a SELECT with a writing WITH clause"
     elif not query._is_default and any(map(_acts, getattr(query, "_returning", None) or ())):
-        what = "a SELECT of a function with side effects"
+        what = ACTING
     else:
         return False
     if role == "replica":

@@ -24,6 +24,7 @@ __all__ = [
     "RowHome",
     "at_home",
     "at_node",
+    "binds",
     "by_home",
     "entry_of",
     "home_node",
@@ -174,6 +175,16 @@ def at_node(node: Scope | None, home: Home) -> Iterator[None]:
         scope.switch(outside)
 
 
+def _beside(instance: Any, model: Any) -> Any:
+    """Return the block in which related rows of a model are looked for: at the row's own home, as a rule.
+
+    A sharded model that refers to itself refers to rows of any shard.
+    """
+    if model is type(instance) and instance._meta.home.rule is not None:
+        return at_node(instance._home.parent, instance._meta.home)
+    return at_home(instance)
+
+
 def by_home(rows: Iterable[Any]) -> list[list[Any]]:
     """Return the rows in groups of one database each; those that have none yet are a group too."""
     groups: dict[Any, list[Any]] = {}
@@ -193,6 +204,13 @@ def strangers_home(home: Home, target: Any, other: Any) -> RowHome | None:
     return there if there.target != target and home.shares(there.home) else None
 
 
+def binds(home: Home, field: Any) -> bool:
+    """Whether what a foreign key refers to is in the database of the row that has it, if both live alike."""
+    if home.rule is None:
+        return True
+    return field is home.link or any(field is one for one in home.key_fields)
+
+
 def refuse_strangers(row: Any, target: Any) -> None:
     """Raise if a foreign key of a row holds a row of the same household from another database.
 
@@ -205,7 +223,7 @@ def refuse_strangers(row: Any, target: Any) -> None:
     """
     meta = row._meta
     for field in meta.refs:
-        if not _binds(meta.home, field):
+        if not binds(meta.home, field):
             continue
         other = row.__rel__.get(field.name)
         stranger = strangers_home(meta.home, target, other)
@@ -218,13 +236,6 @@ def refuse_strangers(row: Any, target: Any) -> None:
             f"saved to {here}, where the same key may be another row. Load it from {here}, or copy_to() it "
             f"there, or assign the key alone ({field.object_id_name}=...) if that is what you mean."
         )
-
-
-def _binds(home: Home, field: Any) -> bool:
-    """Whether what a foreign key refers to is in the database of the row that has it, if both live alike."""
-    if home.rule is None:
-        return True
-    return field is home.link or any(field is one for one in home.key_fields)
 
 
 def row_home(node: Scope) -> RowHome:
@@ -282,7 +293,7 @@ class _ForeignKeyMixin(Mixin):  # type: ignore[misc]
         load: Any = super().get_rel_instance
         if self.name in instance.__rel__ or instance._home is None:
             return load(instance)
-        with at_home(instance):
+        with _beside(instance, self.rel_model):
             return load(instance)
 
 
@@ -293,7 +304,7 @@ class _InstanceQueryMixin(Mixin):  # type: ignore[misc]
         get: Any = super().__get__
         if instance is None or getattr(instance, "_home", None) is None:
             return get(instance, instance_type)
-        with at_home(instance):
+        with _beside(instance, self.rel_model):
             return get(instance, instance_type)
 
 

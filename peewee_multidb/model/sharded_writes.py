@@ -51,12 +51,15 @@ def each_database(query: Any, targets: Sequence[Target], check: Any) -> list[_Pl
     return places
 
 
-def together(home: Home, targets: Sequence[Target]) -> Any:
+def together(home: Home, targets: Sequence[Target], at_least: int = 2) -> Any:
     """Return a block that is one transaction on each of several databases, committed together.
 
-    One database is left to whoever writes there, as in Peewee.
+    Args:
+        home: the model's.
+        targets: the databases.
+        at_least: for fewer of them the block is none.
     """
-    if len(targets) < 2:
+    if len(targets) < at_least:
         return contextlib.nullcontext()
     places = [_Place(home, target) for target in targets]
     return transactions.together([(place.name, place.database) for place in places])

@@ -11,6 +11,7 @@ from __future__ import annotations
 import functools
 import logging
 import math
+import threading
 import time
 
 from ..drivers import connections, failures, traits_of
@@ -41,13 +42,17 @@ class Health:
         self.identity: str | None = None
         self.ready: tuple[Server, ...] = ()
         self.due = -math.inf
+        self._lock = threading.Lock()
         self._renew()
 
     def _renew(self) -> None:
-        replicas = self._entry.replicas
-        self.ready = tuple(filter(self._is_ready, replicas))
-        left_out = [one for one in replicas if one not in self.ready]
-        self.due = min((_next_look(one, self._settings.check_interval) for one in left_out), default=math.inf)
+        # One at a time: who comes from before an ejection must not have the last word after it.
+        with self._lock:
+            replicas = self._entry.replicas
+            self.ready = tuple(filter(self._is_ready, replicas))
+            left_out = [one for one in replicas if one not in self.ready]
+            looks = (_next_look(one, self._settings.check_interval) for one in left_out)
+            self.due = min(looks, default=math.inf)
 
     def _is_ready(self, server: Server) -> bool:
         return server.problem is None and (server.checked is not None or self._mirrors(server))
@@ -74,16 +79,18 @@ class Health:
             with server.lock:
                 alone, server.is_probed = not server.is_probed, True
             if alone:
-                connections.in_background(server.database, functools.partial(self._probe, server))
+                # The primary may have to be asked whether they are of one cluster.
+                connections.in_background(
+                    (server.database, self._entry.database),
+                    functools.partial(self._probe, server),
+                    functools.partial(setattr, server, "is_probed", False),
+                )
         self._renew()
 
     def _probe(self, server: Server) -> None:
         was_ejected = server.resting_until is not None
-        try:
-            if self.look(server) and was_ejected:
-                self._tell(self._registry.on_failback, server, "it answers again")
-        finally:
-            server.is_probed = False
+        if self.look(server) and was_ejected:
+            self._tell(self._registry.on_failback, server, "it answers again")
 
     def look_if_due(self, server: Server, now: float) -> bool:
         """Look at a replica that is about to be read, if its last look is too old; whether it may be read."""
@@ -97,9 +104,11 @@ class Health:
         """Look at a replica, and return whether it may be read."""
         connected = False
         state: ServerState | None = None
+        life: object = None
         try:
             server.connect()
             connected = True
+            life = server.life
             state = server.look()
             problem = None if state is None else self._problem(server, state)
         except Exception as error:
@@ -114,7 +123,8 @@ class Health:
         if state is not None:
             server.lag = state.lag
             if state.position is not None and state.replicating:
-                server.reach(state.position)
+                # A pooler may hide from us that the server was restarted.
+                server.is_at(state.position, life)
         if problem != server.problem:
             if problem is not None:
                 logger.warning("%r gets no reads: %s", server, problem)

@@ -65,7 +65,7 @@ class Readers:
         unit = causality.current_unit()
         seen = None
         if unit is not None:
-            seen = unit.seen.get(self._entry)
+            seen = unit.found(self._entry)
             pins = unit.pins if pins is None else pins
         attempt = _Attempt(pins, seen)
         while True:
@@ -88,7 +88,7 @@ class Readers:
                     raise
                 if failures.is_read_only(error):
                     return self._refused(action, error, model, explicit)
-                if failures.is_replay_conflict(error):
+                if failures.is_standby_limit(error):
                     # Not the replica's fault, and not the query's either: the primary has the rows.
                     attempt.is_behind = True
                     return self._on_primary(action, attempt)
@@ -199,7 +199,11 @@ class Readers:
             ) from error
         primary = self._entry.primary
         assert primary is not None
-        return primary.run(action)
+        try:
+            return primary.run(action)
+        finally:
+            # Its text does not say that it writes, or it would not have come here.
+            causality.note_write(self._entry)
 
     def describe(self, seen: Seen | None) -> list[str]:
         """Return what the choice of a replica depends on now, in sentences; nobody is asked for it."""

@@ -8,6 +8,7 @@ primary: a token that is forged, expired, damaged or of other servers is as good
 from __future__ import annotations
 
 import base64
+import functools
 import json
 import logging
 import time
@@ -17,7 +18,7 @@ from typing import Any
 
 from .. import causality
 from ..causality import Seen
-from ..drivers import traits_of
+from ..drivers import connections, traits_of
 from ..entry import Entry
 from ..errors import ConfigurationError, UnknownDatabase
 from ..registry import Databases, databases
@@ -42,7 +43,7 @@ def causal_token(registry: Databases | None = None) -> str | None:
     """Return a token of all that this unit of work has written, to hand to whoever reads next.
 
     It takes one round trip to the primary of each database that was written to since the last read or
-    token.
+    token. Ask for it when the transactions are over: it does not cover a commit that is still to come.
 
     Args:
         registry: the databases that count; None for the process-wide registry.
@@ -60,11 +61,11 @@ def causal_token(registry: Databases | None = None) -> str | None:
     if unit is None:
         return None
     carried = {}
-    for entry, seen in list(unit.seen.items()):
-        if registry.entries.get(entry.name) is entry:
-            one = _carried(registry, entry, seen)
-            if one is not None:
-                carried[entry.name] = one
+    for name, entry in registry.entries.items():
+        seen = unit.found(entry)
+        one = None if seen is None else _carried(registry, entry, seen)
+        if one is not None:
+            carried[name] = one
     if not carried:
         return None
     token: bytes = cipher.encrypt(json.dumps(carried, separators=(",", ":")).encode())
@@ -78,10 +79,13 @@ def _carried(registry: Databases, entry: Entry, seen: Seen) -> list[Any] | None:
     mark = seen.mark
     positions = []
     if mark is not None and replication is not None:
-        if seen.position[0] is not mark:
-            seen.position = (mark, replication.written(entry.database))
-        if seen.position[1] is not None:
-            positions.append(str(seen.position[1]))
+        known, position = seen.position
+        if known is not mark:
+            position = replication.written(entry.database)
+            if not connections.has_transaction(entry.database):
+                seen.position = (mark, position)
+        if position is not None:
+            positions.append(str(position))
     if seen.floor is not None:
         positions.append(str(seen.floor[1]))
     at = None
@@ -150,13 +154,18 @@ def _take_up(registry: Databases, name: str, carried: list[Any]) -> None:
         _ignored("it holds a position of another engine")
         return
     if parsed:
-        # Two positions of one token are of one cluster: the later one covers the other, or both count.
-        furthest = next((one for one in parsed if all(map(one.covers, parsed))), parsed[0])
-        if seen.floor is None or furthest.covers(seen.floor[1]):
-            seen.floor = (identity, furthest)
+        if seen.floor is not None and seen.floor[0] == identity:
+            # What the block around this one has seen counts as well.
+            parsed.append(seen.floor[1])
+        seen.floor = (identity, functools.reduce(_joined, parsed))
     if at is not None:
         written = time.monotonic() - max(0.0, time.time() - at)
         seen.at = written if seen.at is None else max(seen.at, written)
+
+
+def _joined(one: Any, other: Any) -> Any:
+    """Return the position that covers both, of one cluster: neither need cover the other."""
+    return one.joined(other)
 
 
 def _opened(registry: Databases, token: str, max_age: float) -> dict[str, list[Any]]:

@@ -85,8 +85,10 @@ def is_in_step(server: Server, positions: tuple[Position, ...], deadline: float,
         if now < server.slow_until:
             return False
         replication: Any = traits_of(server.database).replication
-        server.reach(replication.wait(server.database, position, max(0.0, deadline - now)))
-        if not server.has_reached(position):
+        life = server.life
+        replayed = replication.wait(server.database, position, max(0.0, deadline - now))
+        server.reach(replayed, life)
+        if not replayed.covers(position):
             server.slow_until = time.monotonic() + rest
             return False
     return True
@@ -106,10 +108,11 @@ def read_together(
         return None
     if not replication.reads_together(server.database):
         return None
+    life = server.life
     replayed, finish = server.run(lambda database: replication.read_together(database, action))
     if replayed is None:
         return None
-    server.reach(replayed)
+    server.reach(replayed, life)
     return finish if all(map(replayed.covers, positions)) else None
 
 

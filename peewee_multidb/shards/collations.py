@@ -30,7 +30,7 @@ _MYSQL_COLUMNS = """
 SELECT column_name, collation_name FROM information_schema.columns
 WHERE table_schema = {schema} AND table_name = %s AND collation_name IS NOT NULL
 """
-_SQLITE_TABLE = "SELECT sql FROM sqlite_master WHERE type IN ('table', 'view') AND name = ?"
+_SQLITE_TABLE = "SELECT type, sql FROM sqlite_master WHERE type IN ('table', 'view') AND name = ?"
 
 #: Collations of PostgreSQL, by name, that compare code points.
 _BY_CODE_POINT = ("C", "POSIX", "ucs_basic", "pg_c_utf8", "C.UTF-8", "C.UTF8", "PG_UNICODE_FAST")
@@ -134,7 +134,9 @@ def _sqlite_rules(database: Any, table: str) -> dict[str | None, TextRule]:
         return {None: TextRule(f"BINARY in {encoding}")}
     rules: dict[str | None, TextRule] = {None: BINARY}
     found = database.execute_sql(_SQLITE_TABLE, (table,)).fetchone()
-    text = found[0] if found is not None and found[0] else ""
+    if found is not None and found[0] == "view":
+        return {None: TextRule("of the tables behind a view")}
+    text = found[1] if found is not None and found[1] else ""
     for column, name in _sqlite_collations(text):
         rules[column] = _sqlite(name)
     return rules
@@ -143,7 +145,7 @@ def _sqlite_rules(database: Any, table: str) -> dict[str | None, TextRule]:
 def _sqlite_collations(text: str) -> list[tuple[str | None, str]]:
     """Return column and collation of each COLLATE in a CREATE TABLE; where in doubt, the column is None."""
     found: list[tuple[str | None, str]] = []
-    for part in re.split(r",(?![^()]*\))", text.partition("(")[2]):
+    for part in re.split(r",(?![^()]*\))", text.partition("(")[2].rpartition(")")[0]):
         match = re.search(r"""\bCOLLATE\s+["'`\[]?(\w+)""", part, re.IGNORECASE)
         if match is not None:
             column = re.match(r"""\s*["`\[]?(\w+)["`\]]?\s""", part)

@@ -20,6 +20,9 @@ __all__ = ["Feeds"]
 #: How many chunks of a shard wait to be taken.
 AHEAD = 2
 
+#: Seconds that stopping a worker may take.
+STOPPING = 2.0
+
 Chunk = Sequence[Any]
 #: Opens a result for a job: yields an iterator of chunks.
 Opening = Callable[[Job], contextlib.AbstractContextManager[Iterator[Chunk]]]
@@ -84,6 +87,8 @@ class Feeds:
             self._closed = True
             for feed in self._feeds:
                 feed.close()
+            for feed in self._feeds:
+                feed.wait()
 
 
 class _Here:
@@ -107,6 +112,9 @@ class _Here:
     def close(self) -> None:
         self._stack.close()
 
+    def wait(self) -> None:
+        """Nobody else has a part in it."""
+
 
 class _Threaded:
     """A shard that a worker reads."""
@@ -116,6 +124,7 @@ class _Threaded:
         self._opening = opening
         self._slots = slots
         self._items: queue.Queue[Chunk | _End] = queue.Queue(maxsize=AHEAD)
+        self._over = threading.Event()
         job.work = self._read
         workers.submit(job, self._done)
 
@@ -138,6 +147,7 @@ class _Threaded:
     def _done(self, result: Any, error: BaseException | None) -> None:
         if not self.job.stopped:
             self._items.put(_End(error))
+        self._over.set()
 
     def next(self, left: float | None) -> Chunk | _End:
         try:
@@ -151,6 +161,10 @@ class _Threaded:
         with contextlib.suppress(queue.Empty):
             while True:
                 self._items.get_nowait()
+
+    def wait(self) -> None:
+        """Wait until the transaction that a cursor needs is over; not for a server that does not answer."""
+        self._over.wait(STOPPING)
 
 
 class _Tasked:
@@ -196,3 +210,6 @@ class _Tasked:
 
     def close(self) -> None:
         self._task.cancel()
+
+    def wait(self) -> None:
+        """The loop sees to the end of its tasks."""

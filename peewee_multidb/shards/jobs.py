@@ -56,9 +56,9 @@ class Deadline:
     def missed_by(self, names: list[str]) -> ScatterTimeout:
         """Return the error for shards that have not answered in time."""
         return ScatterTimeout(
-            f"No answer from {', '.join(map(repr, names))} within {self.seconds:g} s; what runs there was "
-            "told to stop. Give the query more time with .scatter(timeout=seconds), or take what the other shards "
-            "have with .scatter(partial=True).",
+            f"No answer from {', '.join(map(repr, names))} within {self.seconds:g} s, and what runs there "
+            "was told to stop. Give the query more time with .scatter(timeout=seconds), or take what the "
+            "other shards have with .scatter(partial=True).",
             shards=names,
         )
 

@@ -145,7 +145,7 @@ def indivisible(query: Any, anchors: Callable[[Any], Any], rows: bool = False) -
         return "LIMIT or OFFSET in a subquery"
     selected = [_bare(one) for one in query._returning or ()]
     keeps_apart = any(anchors(one) for one in selected)
-    if (query._distinct or query._simple_distinct) and not (rows or keeps_apart):
+    if (query._distinct is not None or query._simple_distinct) and not (rows or keeps_apart):
         return "DISTINCT in a subquery"
     if query._group_by:
         if not any(anchors(_bare(one)) for one in query._group_by):

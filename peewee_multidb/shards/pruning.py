@@ -179,8 +179,8 @@ def _examined(home: Home, statement: Statement) -> Footprint:
         is_firm = is_firm and root.is_firm
         first = first or next(iter(found), None)
         shards = _joined(list(found.values()))
-        if (shards is not None and len(found) > 1 and len(shards) > 1) or (shards is None and len(found) > 1):
-            apart = f"a join of {_names(found)}"
+        if len(found) > 1 and (shards is None or len(shards) > 1):
+            apart = statement.trouble[0] if statement.trouble else f"a join of {_names(found)}"
         total = _united(total, shards)
     for block in statement.inside:
         for group, shards in _shards_of(block).items():

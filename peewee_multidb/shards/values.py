@@ -74,7 +74,7 @@ def python_value(field: Any, value: Any) -> Any:
             # What only the database can make of the value is left as it was given.
             return value
         value = field.python_value(stored)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, ArithmeticError) as error:
         raise InvalidShardKey(
             f"{field.model.__name__}.{field.name}: {value!r} is no value of a {type(field).__name__} "
             f"({error})."

@@ -325,3 +325,33 @@ def test_close_all_refuses_to_cut_a_transaction_of_another_thread(
         done.result()
     assert database.execute_sql("SELECT count(*) FROM t").fetchone() == (0,)
     own.close_all()
+
+
+def test_what_is_done_in_the_background_gives_its_connections_back(tmp_path: Path) -> None:
+    registry = Databases({name: {"url": f"sqlite:///{tmp_path}/{name}.db", "pool": 1} for name in "ab"})
+    databases: list[Any] = [registry["a"], registry["b"]]
+    over, counts = threading.Event(), []
+
+    def action() -> None:
+        for database in databases:
+            database.connect()
+        counts.extend(len(database._in_use) for database in databases)
+
+    connections.in_background(databases, action, over.set)
+    assert over.wait(20)
+    for thread in [one for one in threading.enumerate() if one.name == "multidb-probe"]:
+        thread.join()
+    assert counts == [1, 1]
+    assert [len(database._in_use) for database in databases] == [0, 0]
+    registry.close_all()
+
+
+def test_what_is_cut_short_by_the_end_of_asyncio_is_over_too(tmp_path: Path) -> None:
+    registry = Databases({"a": f"sqlite+aiosqlite:///{tmp_path}/a.db"})
+    over: list[bool] = []
+
+    async def main() -> None:
+        connections.in_background([registry["a"]], registry["a"].connect, lambda: over.append(True))
+
+    asyncio.run(main())
+    assert over == [True]

@@ -454,3 +454,74 @@ def test_the_rows_of_a_many_to_many_field_are_beside_their_owner(s: Any) -> None
     assert sorted(row.id for row in Tag.get(Tag.text == "b").readers) == list(range(1, 10))
     Reader.get_by_id(3).tags.clear()
     assert through.select().count() == 8
+
+
+def test_a_sharded_model_may_refer_to_itself_over_shards(s: Any) -> None:
+    class Node(base_model(s.own)):  # type: ignore[misc]
+        id = IntegerField(primary_key=True)
+        key = IntegerField()
+        parent = ForeignKeyField("self", null=True, backref="children")
+
+        class Meta:
+            db_name = s.rule
+            shard_key = "key"
+
+    Node.create_table()
+    one, two = keys_of(s, "s0", 1)[0], keys_of(s, "s2", 1)[0]
+    Node.insert_many([{"id": 1, "key": one}, {"id": 2, "key": two}]).execute()
+    child = Node.get_by_id(2)
+    child.parent = Node.get_by_id(1)
+    child.save()
+    child = Node.get(Node.key == two)
+    assert (database_of(child), database_of(child.parent)) == ("s2", "s0")
+    assert [database_of(row) for row in child.parent.children] == ["s2"]
+    assert s.own["s0"].get_foreign_keys("node") == []
+
+
+def test_deleting_a_row_deletes_its_dependents_wherever_they_are(s: Any) -> None:
+    owner, friend, stranger = user(s, "s0"), user(s, "s1"), user(s, "s2")
+    for one in (owner, friend, stranger):
+        order = s.Order.create(user=one)
+        s.Line.insert_many([{"order": order}, {"order": order}]).execute()
+    s.Friend.create(user=owner, other=friend)
+    s.Friend.create(user=friend, other=owner)
+    s.Friend.create(user=friend, other=stranger)
+    owner.delete_instance(recursive=True)
+    assert counts(s, s.User) == [0, 1, 1]
+    assert counts(s, s.Order) == [0, 1, 1] and counts(s, s.Line) == [0, 2, 2]
+    assert [(row.user_id, row.other_id) for row in s.Friend.select()] == [(friend.id, stranger.id)]
+    s.Order.get(s.Order.user == friend).delete_instance(recursive=True)
+    assert counts(s, s.Line) == [0, 0, 2]
+
+
+def test_dependents_of_another_shard_with_the_same_number_are_left_alone(s: Any) -> None:
+    class Bill(base_model(s.own)):  # type: ignore[misc]
+        user = ForeignKeyField(s.User)
+
+        class Meta:
+            colocate_with = s.User
+
+    class Item(base_model(s.own)):  # type: ignore[misc]
+        bill = ForeignKeyField(Bill)
+
+        class Meta:
+            colocate_with = Bill
+
+    s.own.create_tables([Bill, Item])
+    here, there = (Bill.create(user=user(s, shard)) for shard in ("s0", "s1"))
+    assert here.id == there.id
+    for bill in (here, there):
+        Item.create(bill=bill)
+    here.delete_instance(recursive=True)
+    assert (counts(s, Bill), counts(s, Item)) == ([0, 1, 0], [0, 1, 0])
+
+
+def test_a_nullable_foreign_key_is_emptied_in_every_shard(s: Any) -> None:
+    country = s.Country.create(code="x")
+    for shard in SHARDS:
+        owner = user(s, shard)
+        owner.country = country
+        owner.save()
+    country.delete_instance(recursive=True)
+    assert [row.country_id for row in s.User.select()] == [None] * 3
+    assert counts(s, s.Country) == [0, 0, 0]

@@ -26,7 +26,7 @@ from peewee import (
 from peewee_multidb import Databases, HashShards, Model, all_shards, database_of
 from peewee_multidb.shards.pruning import shards_for
 from tests.model.conftest import ENGINES, sent_to
-from tests.model.shop import counts, shop
+from tests.model.shop import counts, keys_of, shop
 
 
 @pytest.fixture
@@ -63,6 +63,18 @@ def test_updates_and_deletes_of_all_engines_add_up(s: Any) -> None:
     with pytest.raises(peewee.IntegrityError):
         s.User.insert_many([*({"id": number} for number in range(30)), {"id": 3}]).execute()
     assert counts(s, s.User) == [0, 0, 0]
+
+
+@pytest.mark.parametrize("name", ENGINES)
+def test_a_row_that_cannot_be_created_does_not_end_the_transaction(s: Any, name: str) -> None:
+    (key,) = keys_of(s, name, 1)
+    s.User.insert(id=key, name="x").execute()
+    with s.own[name].atomic():
+        s.Visit.insert(user=key).execute()
+        with pytest.raises(peewee.IntegrityError):
+            s.User.get_or_create(id=key, name="another")
+        assert s.Visit.select().where(s.Visit.user == key).count() == 1
+    assert s.User.get_or_create(id=key, defaults={"name": "y"})[0].name == "x"
 
 
 def test_the_copies_of_a_reference_model_agree_on_every_engine(s: Any) -> None:

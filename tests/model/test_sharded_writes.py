@@ -426,6 +426,22 @@ def test_a_loaded_row_is_saved_deleted_and_refreshed_where_it_is(s: Any) -> None
         row.save()
 
 
+def test_a_row_whose_key_changes_is_moved(s: Any) -> None:
+    here, there = keys_of(s, "s0", 2), keys_of(s, "s2", 1)[0]
+    row = s.Visit.create(user=here[0], page="x")
+    row.user = here[1]
+    assert row.save() == 1, "it stays where it is"
+    row.user = there
+    with pytest.raises(WrongShard, match=r"move_to\(\)"):
+        row.save()
+    with pytest.raises(WrongShard):
+        row.move_to("s1")
+    assert counts(s, s.Visit) == [1, 0, 0]
+    row.move_to("s2")
+    assert counts(s, s.Visit) == [0, 0, 1]
+    assert (database_of(row), s.Visit.get(s.Visit.user == there).page) == ("s2", "x")
+
+
 def test_methods_by_primary_key_find_the_shard_when_the_key_is_in_it(s: Any) -> None:
     s.User.insert_many([{"id": number} for number in range(1, 10)]).execute()
     with sent_to(s.own) as sent:

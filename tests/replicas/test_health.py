@@ -161,8 +161,10 @@ def test_a_replica_beyond_max_lag_is_left_out_until_it_caught_up(whole: Any, wat
     assert watched.selects()["replica 1"] == 0
     late.resume()
     assert eventually(
-        lambda: contextvars.Context().run(lambda: watched.Note.select().count()) is not None
-        and watched.selects()["replica 1"]
+        lambda: (
+            contextvars.Context().run(lambda: watched.Note.select().count()) is not None
+            and watched.selects()["replica 1"]
+        )
     )
 
 
@@ -321,9 +323,7 @@ class Load:
         self._watched.registry.close()
 
 
-def test_replicas_killed_and_restarted_at_random_cost_no_read_and_no_write(
-    whole: Any, watch: Open
-) -> None:
+def test_replicas_killed_and_restarted_at_random_cost_no_read_and_no_write(whole: Any, watch: Open) -> None:
     watched = watch(whole.settings("app"), backoff=0.3, check_interval=0.2)
     watched.Note.delete().execute()
     watched.settle()
@@ -343,6 +343,23 @@ def test_replicas_killed_and_restarted_at_random_cost_no_read_and_no_write(
     assert load.pairs > 0
     writes = {name for name, sql in watched.log if sql.startswith(("INSERT", "UPDATE", "DELETE"))}
     assert writes <= {PRIMARY}
+
+
+def test_looking_at_a_replica_in_the_background_keeps_no_connection(whole: Any, watch: Open) -> None:
+    with NetworkProxy(whole.replicas[0]) as proxy:
+        settings = {**whole.settings("app", via=[proxy]), "pool": 2}
+        watched = watch({**settings, "replicas": settings["replicas"][:1]}, backoff=0.05, check_interval=60)
+        watched.settle()
+        came_back: list[Any] = []
+        watched.registry.on_failback.append(came_back.append)
+        for number in range(1, 4):
+            proxy.cut()
+            assert watched.Note.select().count() is not None
+            proxy.restore()
+            assert eventually(lambda n=number: watched.Note.select().count() + 1 and len(came_back) == n)
+        database: Any = watched.database
+        # This thread's own is all that is in use.
+        assert eventually(lambda: len(database._in_use) == 1), database._in_use
 
 
 def test_only_settings_that_make_sense_are_taken(tmp_path: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import multiprocessing
 from collections.abc import Callable
@@ -73,6 +74,49 @@ def test_who_has_written_nothing_has_no_token(replicated: Watched) -> None:
             assert causal_token(replicated.registry) is None
 
     _without_unit(check)
+
+
+def test_a_token_inside_of_another_one_adds_to_it(mariadb_cluster_settings: Any, watch: Open) -> None:
+    """Positions of MariaDB and MySQL need not cover each other: each domain counts for itself."""
+    watched = watch(mariadb_cluster_settings)
+    registry = watched.registry
+    registry.secret_key = KEY
+
+    def token(*positions: str) -> Any:
+        carried = json.dumps({"default": [None, positions, None]})
+        return tokens._cipher(registry).encrypt(carried.encode()).decode()
+
+    def floor() -> dict[int, int]:
+        unit = current_unit()
+        assert unit is not None
+        seen = unit.seen[watched.entry]
+        assert seen.floor is not None
+        return {domain: seq for domain, (seq, _) in seen.floor[1].last.items()}
+
+    def check() -> None:
+        with use_causal_token(token("0-1-5", "7-1-3"), registry):
+            assert floor() == {0: 5, 7: 3}
+            with use_causal_token(token("0-1-4,8-1-9"), registry):
+                assert floor() == {0: 5, 7: 3, 8: 9}
+
+    _without_unit(check)
+
+
+def test_a_token_that_is_asked_for_in_a_transaction_does_not_stand_for_its_commit(
+    replicated: Watched, cluster: Any
+) -> None:
+    replicated.registry.secret_key = KEY
+    replicated.settle()
+    found = []
+    with replicated.database.atomic():
+        # Comes before what the registry does at the commit.
+        replicated.database.after_commit(lambda: found.extend(numbers(replicated)))
+        replicated.Note.create(number=1)
+        assert causal_token(replicated.registry) is not None
+        cluster.wait_in_step()
+        for replica in cluster.replicas:
+            replica.pause()
+    assert found == [1]
 
 
 def _without_unit(action: Callable[[], Any]) -> None:

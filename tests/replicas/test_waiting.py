@@ -51,7 +51,9 @@ def test_the_replica_that_is_in_step_is_asked_instead(replicated: Watched, clust
     for number in range(1, 11):
         replicated.Note.create(number=number)
         assert latest(replicated) == number
-    assert replicated.selects()["replica 2"] == 10
+    # More than that when it was asked together with its position, just before it was there.
+    assert replicated.selects()["replica 2"] >= 10
+    assert PRIMARY not in replicated.selects()
 
 
 def test_a_replica_that_catches_up_within_the_wait_answers(
@@ -87,7 +89,9 @@ def test_a_write_that_nobody_reads_after_costs_no_round_trip(replicated: Watched
         replicated.Note.create(number=number)
     assert replicated.questions() == []
     latest(replicated)
-    assert len([name for name, _ in replicated.questions() if name == PRIMARY]) == 1
+    # MariaDB has told it with the answer to the write.
+    asked = 1 if isinstance(replicated.database, peewee.PostgresqlDatabase) else 0
+    assert len([name for name, _ in replicated.questions() if name == PRIMARY]) == asked
 
 
 def test_what_is_known_to_be_replayed_is_not_asked_again(replicated: Watched) -> None:

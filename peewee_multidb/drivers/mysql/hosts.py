@@ -118,12 +118,18 @@ class AsyncHosts(HostsBase):
             if not self.wants_writes or not await self._is_read_only(acquired.conn):
                 return acquired
         except peewee.OperationalError:
-            pass
+            if self._is_exhausted():
+                # The host is not to blame, and others have transactions open on its connections.
+                raise
         # The pool's host is gone, or takes no writes any more.
         pool, self._pool = self._pool, None
         if pool is not None:
             pool.terminate()
         return await super()._acquire_conn_async()  # type: ignore[misc]
+
+    def _is_exhausted(self) -> bool:
+        pool = self._pool
+        return pool is not None and not pool.freesize and pool.size >= pool.maxsize
 
     @staticmethod
     async def _is_read_only(conn: Any) -> bool:

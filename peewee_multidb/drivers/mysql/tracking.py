@@ -80,11 +80,14 @@ class Tracked:
 
     Attributes:
         committed: domain to GTID.
+        is_told: whether the last answer came with a position. A write that returns rows has none in it.
     """
 
     committed: dict[str, str]
+    is_told: bool = False
 
     def note(self, message: Any, server_status: Any) -> None:
+        self.is_told = False
         if not message or not (server_status or 0) & SERVER_SESSION_STATE_CHANGED:
             return
         try:
@@ -95,6 +98,7 @@ class Tracked:
         for gtid in found:
             # A new dict, since another thread may be reading the old one.
             self.committed = {**self.committed, gtid.partition("-")[0]: gtid}
+            self.is_told = True
 
 
 @functools.cache

@@ -80,8 +80,8 @@ class MariaDBReplication(Replication):
     def told(self, database: Any) -> Position | None:
         # The driver of peewee_multidb.drivers.mysql.tracking keeps it on the connection.
         conn = database._state.conn
-        committed = getattr(getattr(conn, "conn", conn), "committed", None)
-        return GtidList(",".join(committed.values())) if committed else None
+        conn = getattr(conn, "conn", conn)
+        return GtidList(",".join(conn.committed.values())) if getattr(conn, "is_told", False) else None
 
     def replayed(self, database: Any) -> Position:
         return GtidList(_text(one_row(database, REPLAYED)[0]))

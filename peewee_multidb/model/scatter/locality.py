@@ -15,7 +15,7 @@ from ...shards import pieces
 from ..stock import stock
 from ..tables import cross_database
 
-__all__ = ["check_sources", "model_of", "nullable_sources", "sharded_home", "sources_of"]
+__all__ = ["check_sources", "conditions_of", "model_of", "nullable_sources", "sharded_home", "sources_of"]
 
 model_of = pieces.model_of
 
@@ -34,6 +34,17 @@ def sources_of(item: Any) -> list[Any]:
     if isinstance(item, stock.Join):
         return [*sources_of(item.lhs), *sources_of(item.rhs)]
     return [item]
+
+
+def conditions_of(query: Any) -> list[Any]:
+    """Return the ON clauses of a SELECT."""
+    return [found for item in query._from_list for found in _conditions(item)]
+
+
+def _conditions(item: Any) -> list[Any]:
+    if not isinstance(item, stock.Join):
+        return []
+    return [item._on, *_conditions(item.lhs), *_conditions(item.rhs)]
 
 
 def nullable_sources(query: Any) -> set[int]:
@@ -95,9 +106,7 @@ def _all_sources(query: Any) -> Iterator[Any]:
                 yield from _all_sources(source)
             else:
                 yield source
-        if isinstance(item, stock.Join):
-            for inner in pieces.queries(item._on):
-                yield from _all_sources(inner)
-    for part in (query._where, query._having, query._returning, query._order_by, query._group_by):
+    clauses = (query._where, query._having, query._returning, query._order_by, query._group_by)
+    for part in (conditions_of(query), *clauses):
         for inner in pieces.queries(part):
             yield from _all_sources(inner)

@@ -6,6 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 from ..stock import stock
+from .locality import conditions_of
 from .nodes import Kind, is_distinct, kind_of, walk
 from .refusals import refused
 
@@ -26,10 +27,9 @@ def check_mixed(query: Any, comparing: Any) -> None:
     Raises:
         ScatterNotSupported: the query has such a thing.
     """
-    joined = [item._on for item in query._from_list if isinstance(item, stock.Join)]
     for clause, part in (
         ("WHERE", query._where),
-        ("ON", joined),
+        ("ON", conditions_of(query)),
         ("GROUP BY", query._group_by),
         ("HAVING", query._having),
         ("ORDER BY", query._order_by),

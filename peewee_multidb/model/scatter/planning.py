@@ -15,7 +15,7 @@ from .. import dialect
 from ..stock import stock
 from .comparing import Columns, Comparing, comparable
 from .grouping import GroupsPlan, is_grouped
-from .locality import check_sources, nullable_sources, sharded_home, sources_of
+from .locality import check_sources, conditions_of, nullable_sources, sharded_home, sources_of
 from .mixing import check_mixed
 from .nodes import Kind, base_field, is_row_local, kind_of, plain, source_of, walk
 from .ordering import cut, limits, selected_position, window_of
@@ -170,7 +170,7 @@ def _select(query: Any, shards: Any) -> Plan:
 def _check_row_local(query: Any) -> None:
     for node in [*query._returning, *(query._order_by or ())]:
         what = is_row_local(node)
-        if what is not None and not isinstance(plain(node), stock.SQL):
+        if what is not None:
             raise refused(query, what, "may look at other rows than its own", "Calculate it in Python.")
     for node in query._order_by or ():
         if any(
@@ -183,8 +183,7 @@ def _check_row_local(query: Any) -> None:
 
 def _check_raw(query: Any) -> None:
     """Refuse raw SQL in which a table of another shard could be."""
-    joined = [item._on for item in query._from_list if isinstance(item, stock.Join)]
-    for part in (query._where, *joined):
+    for part in (query._where, *conditions_of(query)):
         for node in walk(part):
             if isinstance(node, stock.SQL) and _SELECT.search(node.sql):
                 raise refused(query, f"the raw SQL {node.sql!r}", "cannot be looked into")

@@ -207,14 +207,15 @@ def test_a_timeout_stops_what_runs_on_the_servers(engine: str, request: Any) -> 
     slow = (
         Item.select(Item.key).where(Item.key.in_(elsewhere) | SLEEPS[engine]).where(Item.name != "").tuples()
     )
-    with pytest.raises(ScatterTimeout, match="'s1' within 0.5 s") as caught:
+    with pytest.raises(ScatterTimeout, match=r"'s1' within 0\.5 s") as caught:
         slow.scatter(timeout=0.5).execute()
     assert caught.value.shards == ("s1",)
     query = slow.scatter(timeout=0.5, partial=True)
     assert len(list(query)) == 20 and query.missing == ("s1",)
     # Nothing goes on in the background: the statement was cancelled.
     running = {
-        "post": "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query LIKE '%pg_slee' || 'p(%'",
+        "post": "SELECT count(*) FROM pg_stat_activity "
+        "WHERE state = 'active' AND query LIKE '%pg_slee' || 'p(%'",
         "maria": "SELECT count(*) FROM information_schema.processlist WHERE info LIKE concat('%SLEE', 'P(%')",
     }
     done = threading.Event()
