@@ -176,8 +176,8 @@ def main() -> None:
         f"Eight shards that each answer in {LATENCY} ms: {found['scatter_ms']} ms, where the slowest of them "
         f"alone takes {found['slowest_ms']} ms; {found['ratio']} times, median of {found['pairs']} pairs. "
         f"Target {TARGET}: {verdict}.",
-        f"Rows in order through `iterator()`, as tuples. Targets: {ROWS_A_SECOND:,} rows/s, and {MEGABYTES} MB "
-        "more than one shard's rows take.",
+        f"Rows in order through `iterator()`, as tuples. Targets: {ROWS_A_SECOND:,} rows/s, "
+        f"and {MEGABYTES} MB more than one shard's rows take.",
         measuring.table(
             ["8 shards", "rows", "rows/s", "memory, MB", "one shard's, MB"],
             [

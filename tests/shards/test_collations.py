@@ -12,7 +12,8 @@ from peewee_multidb.shards.collations import BINARY, PadWeight, named, rules_of
 
 WORDS = [
     "", " ", "a", "A", "a ", "a\t", "a\n", "ab", "aB", "Ab", "a b", "Äther", "ather", "ætt", "aett", "z", "Z",
-    "ß", "ss", "é", "e", "E\u0301", "中", "日本", "😀", "_", "-", "1", "10", "2", "ﷺ", "x" * 200, "x" * 200 + "y",
+    "ß", "ss", "é", "e", "E\u0301", "中", "日本", "😀", "_", "-", "1", "10", "2", "ﷺ",
+    "x" * 200, "x" * 200 + "y",
 ]  # fmt: skip
 
 

@@ -10,7 +10,7 @@ from ...shards.merging import Tagged, Term, key_function
 from ..stock import stock
 from .comparing import Columns, Comparing, comparable
 from .evaluating import Evaluator, Values, calculation, is_true
-from .locality import model_of
+from .locality import model_of, sharded_home
 from .mixing import summing
 from .nodes import (
     Kind,
@@ -134,6 +134,9 @@ class GroupsPlan:
         model = model_of(source)
         key = getattr(getattr(model, "_meta", None), "primary_key", None)
         if not key or not isinstance(field, stock.Field):
+            return False
+        if sharded_home(source) is not None and isinstance(key, stock.AutoField):
+            # Each shard numbers its own: two rows may have one key.
             return False
         names = key.field_names if isinstance(key, stock.CompositeKey) else (key.name,)
         return all(("field", id(source), name) in self._positions for name in names)
