@@ -11,6 +11,7 @@ import random
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -166,14 +167,20 @@ class Writer:
 
 
 def insist(action: Callable[[], Any]) -> Any:
-    """Do it until no lock is in the way; what SQLite refuses as locked was not done."""
-    for _ in range(1000):
+    """Do it until no lock is in the way; what SQLite refuses as locked was not done.
+
+    It waits by itself for a writer, but not for the process that rolls back what a killed one left behind.
+    """
+    deadline = time.monotonic() + 60
+    while True:
         try:
             return action()
         except OperationalError as error:
             if isinstance(error, ShardMoved) or "locked" not in str(error):
                 raise
-    raise AssertionError("the database stays locked")
+            if time.monotonic() > deadline:
+                raise AssertionError("the database stays locked") from error
+            time.sleep(0.001)
 
 
 @contextmanager
