@@ -7,6 +7,7 @@ import itertools
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from ... import drivers
 from ... import scope as scopes
 from ...drivers import streaming
 from ...shards.feeding import Feeds
@@ -15,6 +16,7 @@ from ...shards.jobs import Job, Options
 from ...shards.merging import Tagged
 from ..reading import read
 from ..stock import stock
+from ..tables import FRAME, SHOWN
 from .grouping import is_grouped
 from .planning import Plan, RowsPlan, plan_for
 from .shards import Shards
@@ -184,7 +186,7 @@ class _Run:
     def _merged_maker(self) -> Any:
         # Of no shard in particular; converted as rows of the first, in whose terms they were put together.
         show = self._for(self.shards.names[0], self.shards.databases[0])
-        wrapper = show._get_cursor_wrapper(_Described(_names(self.query)))
+        wrapper = show._get_cursor_wrapper(_Described(_names(self.query, self.shards.databases[0])))
         wrapper.initialize()
         process = wrapper.process_row
 
@@ -240,18 +242,29 @@ class _Described:
         self.description = description
 
 
-def _names(query: Any) -> list[tuple[str]]:
-    names = []
-    for node in query._returning:
-        if isinstance(node, stock.Alias):
-            names.append((str(node._alias),))
-        elif isinstance(node, stock.Field):
-            names.append((str(node.column_name),))
-        elif isinstance(node, stock.Function):
-            names.append((str(node.name).lower(),))
-        else:
-            names.append(("column",))
-    return names
+def _names(query: Any, database: Any) -> list[tuple[str]]:
+    """Return the description of the columns as the database would give it.
+
+    Peewee finds converters, and the keys of dicts, by these names.
+    """
+    is_short = drivers.traits_of(database).engine == "postgresql"
+    return [(_name(node, database, is_short),) for node in query._returning]
+
+
+def _name(node: Any, database: Any, is_short: bool) -> str:
+    if isinstance(node, stock.Alias):
+        return str(node._alias)
+    if isinstance(node, stock.Field):
+        return str(node.column_name)
+    if is_short:
+        # PostgreSQL calls a column after its function, and others not at all.
+        return str(node.name).lower() if isinstance(node, stock.Function) else "?column?"
+    # SQLite, MySQL and MariaDB give a column its own text for a name.
+    context = database.get_sql_context()
+    context.state.settings[FRAME] = SHOWN
+    with context.scope_source(in_projection=True):
+        context.sql(node)
+    return str(context.query()[0])
 
 
 def _fetched(run: _Run, options: Options) -> list[Iterator[Any]]:
