@@ -5,15 +5,13 @@ from __future__ import annotations
 import functools
 import re
 
-__all__ = ["has_side_effects", "may_write", "only_reads"]
+__all__ = ["for_primary", "has_side_effects", "may_write", "only_reads"]
 
 # Quoted strings, quoted names and comments: what stands in them is no keyword.
 _LITERALS = re.compile(r"'[^']*'|\"[^\"]*\"|`[^`'\"]*`|\[[^\]'\"`/-]*\]|--[^\n]*|/\*.*?\*/", re.DOTALL)
 # Where engines differ in where a literal or a comment ends: backslashes, dollar quotes, MySQL's comments
 # that are executed, nested comments, ``#`` and ``--`` comments.
-_AMBIGUOUS = re.compile(
-    r"\\|\$\w*\$|#|/\*M?!|/\*(?:(?!\*/).)*/\*|--(?!\s|$)", re.DOTALL | re.IGNORECASE
-)
+_AMBIGUOUS = re.compile(r"\\|\$\w*\$|#|/\*M?!|/\*(?:(?!\*/).)*/\*|--(?!\s|$)", re.DOTALL | re.IGNORECASE)
 # A number may touch the keyword after it: 1e5INTO is two words to some engines.
 _WORDS = re.compile(r"\d[\d.]*(?:e[+-]?\d+)?|([^\W\d]\w*)")
 _READING_WORDS = frozenset({"select", "with", "values", "show", "explain", "describe", "desc", "table"})
@@ -103,6 +101,11 @@ def may_write(sql: str) -> bool:
 
     What only opens or marks a place in a transaction has not.
     """
+    return _may_write(sql) if len(sql) <= LONGEST_KEPT else _may_write.__wrapped__(sql)
+
+
+@functools.lru_cache(maxsize=1024)
+def _may_write(sql: str) -> bool:
     word = sql.lstrip()[:10].upper()
     if word.startswith(_PLAIN_WRITES):
         return True
@@ -124,7 +127,6 @@ def _for_primary(sql: str) -> bool:
     return _PRIMARY_ONLY.search(sql) is not None
 
 
-@functools.lru_cache(maxsize=1024)
 def _calls_a_stranger(sql: str) -> bool:
     """Whether a statement calls a function that is not known to only compute."""
     return any(_COMPUTING.fullmatch(name) is None for name in _CALLS.findall(sql))

@@ -13,7 +13,7 @@ import peewee
 
 from . import connections
 
-__all__ = ["is_disconnect", "is_from_server", "is_read_only", "is_standby_limit", "original"]
+__all__ = ["is_disconnect", "is_exhausted", "is_from_server", "is_read_only", "is_standby_limit", "original"]
 
 #: SQLSTATE classes and codes: connection exceptions; admin, crash and "cannot connect now" shutdowns.
 SQLSTATE_DISCONNECT = ("08", "57P01", "57P02", "57P03")
@@ -24,6 +24,8 @@ MYSQL_DISCONNECT = frozenset(
         *(1053, 1152, 1158, 1159, 1160, 1161, 1184, 1927, 4031),
     ]
 )
+#: What the pools of `playhouse.pwasyncio` say; those of `playhouse.pool` raise a ValueError.
+POOL_EXHAUSTED = "Timed out acquiring connection from pool"
 SQLSTATE_READ_ONLY = "25006"
 #: ER_OPTION_PREVENTS_STATEMENT, ER_CANT_EXECUTE_IN_READ_ONLY_TRANSACTION, ER_READ_ONLY_MODE.
 MYSQL_READ_ONLY = frozenset([1290, 1792, 1836])
@@ -62,7 +64,10 @@ def _number(error: BaseException) -> Any:
 def is_disconnect(database: Any, error: BaseException) -> bool:
     """Whether a query failed because its connection is gone, and not because of what it asked."""
     inner = original(error)
-    if isinstance(inner, (OSError, EOFError, asyncio.TimeoutError)):
+    if _is_own_timeout(inner):
+        # asyncpg's command_timeout for instance: the query took too long, and the connection is well.
+        return _is_lost(database)
+    if isinstance(inner, (OSError, EOFError)):
         return True
     # Peewee does not know all the classes of asyncpg, and lets those through as they are.
     if _sqlstate(inner).startswith(SQLSTATE_DISCONNECT) or _number(inner) in MYSQL_DISCONNECT:
@@ -70,6 +75,16 @@ def is_disconnect(database: Any, error: BaseException) -> bool:
     if not isinstance(error, (peewee.OperationalError, peewee.InterfaceError, peewee.InternalError)):
         return False
     return _is_lost(database)
+
+
+def _is_own_timeout(error: BaseException) -> bool:
+    """Whether this program gave up waiting; the operating system's time-outs have a number."""
+    return isinstance(error, (TimeoutError, asyncio.TimeoutError)) and getattr(error, "errno", None) is None
+
+
+def is_exhausted(error: BaseException) -> bool:
+    """Whether there was no connection because the pool of this program has none left."""
+    return isinstance(error, peewee.OperationalError) and str(error).startswith(POOL_EXHAUSTED)
 
 
 def _is_lost(database: Any) -> bool:

@@ -84,8 +84,8 @@ class SessionStatements(Session):
     """Mixin for a synchronous Database class; stands right in front of it, behind a pool class."""
 
     def begin(self, *args: Any, **kwargs: Any) -> Any:
-        """Begin a transaction, on a new connection if the old one is to a server that was demoted."""
-        if connections.is_left(self) and not self.in_transaction():
+        """Begin a transaction, on a new connection if the old one is lost or to a server that was demoted."""
+        if (connections.is_left(self) or connections.is_lost(self)) and not self.in_transaction():
             connections.drop(self)
         return super().begin(*args, **kwargs)
 

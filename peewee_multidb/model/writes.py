@@ -42,6 +42,9 @@ class RoutedWrite(RoutedQuery):
             return _fenced(self, database, self._write)
         except Exception as error:
             if not failures.is_read_only(error):
+                if not connections.has_transaction(database) and failures.is_disconnect(database, error):
+                    # So that the next statement finds the server again, or the one that took its place.
+                    connections.drop(database)
                 raise
             raise _demoted(self.model._meta.home, database, routing.statement_of(self), error) from error
 

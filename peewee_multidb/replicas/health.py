@@ -112,7 +112,7 @@ class Health:
             state = server.look()
             problem = None if state is None else self._problem(server, state)
         except Exception as error:
-            if not failures.is_from_server(error):
+            if not failures.is_from_server(error) or failures.is_exhausted(error):
                 raise
             if not connected or failures.is_disconnect(server.database, error):
                 self.eject(server, error)

@@ -84,7 +84,7 @@ class Readers:
                     if reading is not None:
                         return reading()
             except Exception as error:
-                if is_mirror or not failures.is_from_server(error):
+                if is_mirror or not failures.is_from_server(error) or failures.is_exhausted(error):
                     raise
                 if failures.is_read_only(error):
                     return self._refused(action, error, model, explicit)

@@ -247,3 +247,46 @@ def test_copies_of_a_file_serve_reads_after_the_window(tmp_path: Any) -> None:
         await watched.registry.aclose_all()
 
     contextvars.Context().run(asyncio.run, main())
+
+
+def test_a_query_that_takes_too_long_and_a_full_pool_eject_nobody(
+    postgres_cluster: Any, postgres_cluster_settings: dict[str, Any]
+) -> None:
+    settings = asynchronous(postgres_cluster, postgres_cluster_settings)
+    settings["options"] = {"command_timeout": 0.5}
+    settings["pool"] = {"max_connections": 1, "timeout": 0.3}
+
+    async def main() -> None:
+        watched = Watched(Databases({"default": settings}), create=False)
+        note, database = watched.Note, watched.database
+        start = asyncio.create_task
+        # Each in a task of its own, which gives its connection back: a pool has but one.
+        await start(database.acreate_tables([note]))  # type: ignore[attr-defined]
+        await start(note.insert(number=1).aexecute())
+        await asyncio.to_thread(postgres_cluster.wait_in_step)
+        for _ in range(2):
+            await start(database.count(note.select()))  # type: ignore[attr-defined]
+        slow = note.select(peewee.fn.pg_sleep(30)).limit(1)
+        with pytest.raises((peewee.OperationalError, TimeoutError, asyncio.TimeoutError)):
+            await start(slow.aexecute())
+        holding = [asyncio.Event() for _ in watched.entry.replicas]
+        held = [
+            start(_hold(server.database, event))
+            for server, event in zip(watched.entry.replicas, holding, strict=True)
+        ]
+        await asyncio.gather(*(event.wait() for event in holding))
+        with pytest.raises(peewee.OperationalError, match="acquiring connection from pool"):
+            await start(database.count(note.select()))  # type: ignore[attr-defined]
+        assert [server.problem for server in watched.entry.replicas] == [None, None]
+        for task in held:
+            task.cancel()
+        await asyncio.gather(*held, return_exceptions=True)
+        await watched.registry.aclose_all()
+
+    contextvars.Context().run(asyncio.run, main())
+
+
+async def _hold(database: Any, event: asyncio.Event) -> None:
+    await database.aconnect()
+    event.set()
+    await asyncio.Event().wait()

@@ -78,6 +78,37 @@ def test_a_transaction_that_was_refused_is_followed_by_one_on_the_new_primary(fa
     registry.close_all()
 
 
+def test_a_primary_that_died_costs_one_write_and_its_successor_takes_the_next(failing: Any) -> None:
+    registry = Databases({"default": several(failing, failing.schemes[0])})
+    note = note_model(registry)
+    note.create_table()
+    note.create(number=1)
+    failing.wait_in_step()
+    failing.primary.kill()
+    failing.fail_over()
+    with pytest.raises((peewee.OperationalError, peewee.InterfaceError)):
+        note.create(number=2)
+    note.create(number=3)
+    assert [row.number for row in note.select()] == [1, 3]
+    registry.close_all()
+
+
+def test_a_transaction_on_a_primary_that_died_is_followed_by_one_on_its_successor(failing: Any) -> None:
+    registry = Databases({"default": several(failing, failing.schemes[0])})
+    note = note_model(registry)
+    note.create_table()
+    failing.wait_in_step()
+    with pytest.raises((peewee.OperationalError, peewee.InterfaceError)), atomic(note):
+        note.create(number=1)
+        failing.primary.kill()
+        failing.fail_over()
+        note.create(number=2)
+    with atomic(note):
+        note.create(number=3)
+    assert [row.number for row in note.select()] == [3]
+    registry.close_all()
+
+
 def _turn_read_only(registry: Databases) -> None:
     """PostgreSQL decides at the beginning of a transaction whether it may write."""
     database = registry["default"]
