@@ -1,9 +1,9 @@
 """How long does a read over several shards take?  Targets: 1.25 times the slowest shard, and 150,000 rows/s.
 
-Eight shards on one PostgreSQL server, behind one proxy each that holds every message back so that a shard
-answers in 20 ms: the scatter is compared with the slowest of the eight, asked alone, in turns. And a million
-rows in order through ``iterator()``, as tuples, from eight SQLite files and from PostgreSQL: rows a second,
-and how much memory more than one shard's rows alone.
+Eight shards on one PostgreSQL server, which sleeps for 20 ms in each answer: the scatter is compared with the
+slowest of the eight, asked alone, in turns. And a million rows in order through ``iterator()``, as tuples,
+from eight SQLite files and from PostgreSQL: rows a second, and how much memory more than one shard's rows
+alone.
 
     python benchmarks/bench_scatter.py [--rounds 60] [--rows 1000000]
 """
@@ -21,10 +21,11 @@ from pathlib import Path
 from typing import Any
 
 import measuring
-from peewee import IntegerField
+import peewee
+from peewee import IntegerField, fn
 
 from peewee_multidb import Databases, Model
-from peewee_multidb.testing.servers import NetworkProxy, PostgresServer
+from peewee_multidb.testing.servers import PostgresServer
 
 SHARDS = tuple(f"s{number}" for number in range(8))
 LATENCY = 20
@@ -60,21 +61,19 @@ def fill(own: Databases, Entry: Any, rows: int) -> None:
 
 
 def latency(server: PostgresServer, rounds: int) -> dict[str, Any]:
-    proxies = [NetworkProxy(server) for _ in SHARDS]
     with contextlib.ExitStack() as stack:
         urls = {}
-        for name, proxy in zip(SHARDS, proxies, strict=True):
+        for name in SHARDS:
             server.create_database(f"latency_{name}")
-            stack.enter_context(proxy)
-            urls[name] = proxy.url(f"latency_{name}")
+            urls[name] = server.url(f"latency_{name}")
         own = Databases(urls)
         stack.callback(own.close_all)
         Entry = model(own)
         fill(own, Entry, 800)
+        asleep = peewee.Select(columns=[fn.pg_sleep(LATENCY / 1000)])
         query = Entry.select(Entry.id, Entry.value).order_by(Entry.value).limit(20)
         everything = list(query.tuples())
-        for proxy in proxies:
-            proxy.delay(to_server_ms=LATENCY / 2, to_client_ms=LATENCY / 2)
+        query = query.where(peewee.Expression(asleep, "IS NOT", None))
         alone: dict[str, list[float]] = {name: [] for name in SHARDS}
         together = []
         for number in range(rounds):

@@ -319,8 +319,8 @@ def build(question: Question, place: Shop) -> Built:
     q, b = question, _Builder(place)
     columns = [b.column(name) for name in q.columns]
     outputs = [b.aggregate(*one).alias(f"x{number}") for number, one in enumerate(q.aggregates)]
-    if q.form == "dicts":
-        # In lists of ten and less, names in alphabetical order are in order.
+    if q.form in ("dicts", "count"):
+        # MySQL counts no two columns of one name. In lists of ten and less, alphabetical order is order.
         columns = [column.alias(f"c{number}") for number, column in enumerate(columns)]
     query = b.base(q.shape, [*columns, *outputs])
     if q.filters:
