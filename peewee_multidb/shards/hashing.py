@@ -8,7 +8,7 @@ from typing import Any
 
 from ..errors import ConfigurationError
 from .keys import encoded
-from .maps import FixedMap, ShardMap, spread
+from .maps import FixedMap, ShardMap, require_units, spread
 from .rules import Rule, checked_names, key_names
 
 __all__ = ["BUCKETS", "HashShards"]
@@ -50,6 +50,7 @@ class HashShards(Rule):
         if map is not None and not isinstance(map, Sequence):
             if names:
                 raise ConfigurationError("HashShards takes names or a map that has them, not both.")
+            require_units(map, buckets, "HashShards")
             self.map = map
             return
         checked = checked_names(names, "HashShards")

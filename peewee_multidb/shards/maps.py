@@ -12,7 +12,7 @@ from typing import Protocol, runtime_checkable
 from ..errors import ConfigurationError
 from .rules import checked_names
 
-__all__ = ["FixedMap", "ShardMap", "spread"]
+__all__ = ["FixedMap", "ShardMap", "require_units", "spread"]
 
 
 @runtime_checkable
@@ -58,3 +58,14 @@ class FixedMap:
 def spread(names: Sequence[str], buckets: int) -> tuple[str, ...]:
     """Return the owner of each bucket, every name having as many as any other, give or take one."""
     return tuple(names[bucket * len(names) // buckets] for bucket in range(buckets))
+
+
+def require_units(found: ShardMap, number: int, what: str) -> None:
+    """Refuse a map that says that it has another number of units than its rule.
+
+    Raises:
+        ConfigurationError: it does.
+    """
+    check = getattr(found, "require_units", None)
+    if check is not None:
+        check(number, what)

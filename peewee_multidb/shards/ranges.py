@@ -12,7 +12,7 @@ from typing import Any
 import peewee
 
 from ..errors import ConfigurationError, InvalidShardKey
-from .maps import FixedMap, ShardMap
+from .maps import FixedMap, ShardMap, require_units
 from .rules import Rule, checked_names, key_names
 
 __all__ = ["RangeShards"]
@@ -92,6 +92,7 @@ class RangeShards(Rule):
         self._is_open_below = self._bounds[0][0] is None
         self.map: ShardMap
         if map is not None:
+            require_units(map, len(self._bounds), "RangeShards")
             self.map = map
             return
         owners = [name for _, _, name in given]

@@ -164,6 +164,23 @@ class StoredMap:
     # What a rule asks
 
     @property
+    def units(self) -> int:
+        """How many buckets or ranges the rule has."""
+        return len(self._first.owners)
+
+    def require_units(self, number: int, what: str) -> None:
+        """Refuse a rule that has another number of units.
+
+        Raises:
+            ConfigurationError: it has.
+        """
+        if number != self.units:
+            raise ConfigurationError(
+                f"{what}: the rule has {number} units, and StoredMap({self.name!r}) has {self.units}; "
+                f"say StoredMap(..., units={number})."
+            )
+
+    @property
     def names(self) -> tuple[str, ...]:
         """Every database name that has a unit or is to have one; those given here while no table is there."""
         try:
@@ -239,7 +256,13 @@ class StoredMap:
                 # The transaction began before the change that another thread has seen.
                 return replace(known, expires=0.0)
             if known is None or self._read != row:
-                known, self._read = MapState.load(version, content), row
+                known = MapState.load(version, content)
+                if len(known.owners) != self.units:
+                    raise ConfigurationError(
+                        f"The shard map {self.name!r} in {self.db!r} has {len(known.owners)} units, and this "
+                        f"program says {self.units}. The number never changes: correct the program."
+                    )
+                self._read = row
             # A transaction may show an older snapshot, which is no ground for a lease.
             expires = asked + known.lifetime if present else 0.0
             self._state = state = replace(known, expires=max(expires, known.expires))

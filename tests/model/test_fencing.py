@@ -16,6 +16,7 @@ from peewee_multidb import (
     Databases,
     HashShards,
     Model,
+    RangeShards,
     StoredMap,
     all_shards,
     database_of,
@@ -55,7 +56,7 @@ def announce(shop: Shop, user: int, source: str, target: str) -> None:
 
 def move(shop: Shop, user: int, target: str) -> None:
     """Move a unit as a rebalance in another process does; this one's copy of the map is not told."""
-    stored = StoredMap("shop", "s1", "s2", registry=shop.registry)
+    stored = StoredMap("shop", "s1", "s2", units=16, registry=shop.registry)
     state, unit = stored.refresh(), shop.rule.unit_of(user)
     source = state.owners[unit]
     users = [one for one in range(60) if shop.rule.unit_of(one) == unit]
@@ -345,6 +346,16 @@ def test_a_map_that_is_not_there_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="is not in 'default' yet: create the tables"):
         shop.rule.shard_of(1)
     shop.registry.close_all()
+
+
+def test_a_map_of_another_size_than_its_rule_is_refused(shop: Shop) -> None:
+    with pytest.raises(ConfigurationError, match=r"the rule has 8 units, and StoredMap\('shop'\) has 16"):
+        HashShards(key="user", map=shop.stored, buckets=8)
+    with pytest.raises(ConfigurationError, match="RangeShards: the rule has 2 units"):
+        RangeShards((None, 1), (1, None), key="user", map=shop.stored)
+    other = StoredMap("shop", "s1", "s2", units=8, registry=shop.registry)
+    with pytest.raises(ConfigurationError, match="has 16 units, and this program says 8"):
+        other.refresh()
 
 
 def test_a_map_that_somebody_else_changed_is_not_overwritten(shop: Shop) -> None:
