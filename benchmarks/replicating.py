@@ -55,7 +55,9 @@ class Site:
         for server in self.registry.entries["default"].servers():
             if protection != "positions":
                 # As if the engine had no positions: then only the time since the write counts.
-                server.database.traits = dataclasses.replace(traits_of(server.database), replication=None)
+                plain = dataclasses.replace(traits_of(server.database), replication=None)
+                # A MySQL or MariaDB object makes its traits anew, of those of its class, when it connects.
+                server.database.traits = server.database.class_traits = plain
             server.database.query_hooks.append(self._count(server.role))
         Note.create_table()
         cluster.wait_in_step()

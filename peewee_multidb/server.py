@@ -5,7 +5,6 @@ The registry makes these objects and `replicas` keeps them up to date; nothing h
 
 from __future__ import annotations
 
-import math
 import threading
 import time
 from collections import deque
@@ -53,7 +52,8 @@ class Server:
         lag: seconds that it was behind when it was looked at last; None when that cannot be told.
         problem: why it gets no reads; None while it does.
         resting_until: the moment, by `time.monotonic`, at which an ejected server is tried again.
-        slow_until: the moment, by `time.monotonic`, until which nobody waits for it to catch up.
+        slow_until: the moment, by `time.monotonic`, until which nobody waits for it to catch up; 0 while it
+            keeps up.
         checked: the moment, by `time.monotonic`, at which it was looked at last; None before the first time.
         is_probed: somebody is looking at it in the background.
         generation: how often it was ejected: older connections are dead.
@@ -107,7 +107,7 @@ class Server:
         self.problem: str | None = None
         self.resting_until: float | None = None
         self.checked: float | None = None
-        self.slow_until = -math.inf
+        self.slow_until = 0.0
         self.is_probed = False
         self.generation = 0
         self.local: Any = threading.local()

@@ -84,7 +84,7 @@ class ReplicationSettings:
     policy: Any = "round_robin"
     zone: str | None = None
     max_lag: float | None = None
-    wait_ms: float = 20
+    wait_ms: float = 50
     window: float = 2
     fallback: str = "primary"
     fallback_limit: int | None = None

@@ -155,8 +155,7 @@ class Readers:
                 if reading is not None:
                     return reading
                 attempt.is_sent = False
-            rest = self._settings.check_interval
-            if not waiting.is_in_step(server, positions, attempt.deadline, rest):
+            if not waiting.is_in_step(server, positions, attempt.deadline):
                 attempt.is_behind = True
                 return None
         attempt.is_sent = True

@@ -19,6 +19,9 @@ R = TypeVar("R")
 
 logger = logging.getLogger("peewee_multidb")
 
+#: Seconds for which nobody waits again for a replica that did not catch up in time.
+SLOW = 0.1
+
 #: Nothing to wait for.
 NOTHING: tuple[Position, ...] = ()
 
@@ -66,14 +69,13 @@ def _by_time(entry: Entry, seen: Seen) -> tuple[Position, ...] | None:
     return NOTHING
 
 
-def is_in_step(server: Server, positions: tuple[Position, ...], deadline: float, rest: float) -> bool:
+def is_in_step(server: Server, positions: tuple[Position, ...], deadline: float) -> bool:
     """Whether a replica has replayed the positions, or does so before the deadline.
 
     Args:
         server: the replica, to which this thread or task is connected.
         positions: what it must have replayed.
         deadline: by `time.monotonic`; the replica is asked once even when it is over.
-        rest: seconds for which nobody waits again for a replica that did not make it.
 
     Raises:
         peewee.DatabaseError: it does not answer.
@@ -84,13 +86,17 @@ def is_in_step(server: Server, positions: tuple[Position, ...], deadline: float,
         now = time.monotonic()
         if now < server.slow_until:
             return False
+        if server.slow_until > 0:
+            # It was slow: one finds out whether it still is, and the others do not wait meanwhile.
+            server.slow_until = deadline + SLOW
         replication: Any = traits_of(server.database).replication
         life = server.life
         replayed = replication.wait(server.database, position, max(0.0, deadline - now))
         server.reach(replayed, life)
         if not replayed.covers(position):
-            server.slow_until = time.monotonic() + rest
+            server.slow_until = time.monotonic() + SLOW
             return False
+        server.slow_until = 0.0
     return True
 
 
@@ -113,7 +119,10 @@ def read_together(
     if replayed is None:
         return None
     server.reach(replayed, life)
-    return finish if all(map(replayed.covers, positions)) else None
+    if not all(map(replayed.covers, positions)):
+        return None
+    server.slow_until = 0.0
+    return finish
 
 
 def drop_foreign(entry: Entry, seen: Seen) -> None:

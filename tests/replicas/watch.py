@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import threading
 from collections import Counter
 from typing import Any
@@ -87,7 +86,7 @@ class Watched:
             self.clear()
             for server in self.entry.replicas:
                 # On a busy machine a replica may need longer than a read waits for it.
-                server.slow_until = -math.inf
+                server.slow_until = 0.0
                 self.Note.select().count()
             if PRIMARY not in self.selects():
                 break
