@@ -125,6 +125,8 @@ class _Insert:
         if self.columns:
             write_column_list(ctx, self.query, self.columns)
         output.write()
+        if self.rows is not None and len(self.rows.rows) > 1 and not self.gives_identity:
+            ctx.numbered = output.place_of(self.identity)
         if self.selects:
             with ctx(keep_order=True, subquery=False):
                 ctx.literal(" ").sql(query._insert)

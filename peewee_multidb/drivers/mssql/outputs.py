@@ -59,6 +59,10 @@ class Output:
         self.columns = [column for item in columns for column in _several(item)]
         self.into = bool(columns) and not uses_output(ctx, query)
 
+    def place_of(self, field: Any) -> int | None:
+        """Return where in the result a field of the table is, from 0; None if it is not."""
+        return next((place for place, column in enumerate(self.columns) if column is field), None)
+
     def declare(self) -> None:
         """Write what comes before the statement."""
         if not self.into:
