@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -84,13 +83,13 @@ def _compiled(database: Dialect, query: Any, options: dict[str, Any]) -> Any:
     return ctx
 
 
-def _run_one(database: Dialect, ctx: Any) -> Any:
+def _run_one(database: Any, ctx: Any) -> Any:
     sql, params = ctx.query()
     try:
-        cursor = database.execute_sql(sql, params)  # type: ignore[no-untyped-call]
+        cursor = database.execute_sql(sql, params)
     except peewee.PeeweeException:
         if ctx.on_error is not None:
-            _undo(database, ctx.on_error)
+            database.restore(ctx.on_error)
         raise
     if ctx.counted:
         return Counted(cursor)
@@ -100,14 +99,6 @@ def _run_one(database: Dialect, ctx: Any) -> Any:
         if cursor.fetchone() is None:
             break
     return cursor
-
-
-def _undo(database: Dialect, sql: str) -> None:
-    """Undo what a failed batch may have left set; a connection that is cut has nothing left to undo."""
-    connection = database._state.conn
-    if connection is not None:
-        with contextlib.suppress(peewee.PeeweeException):
-            connection.restore(sql)
 
 
 def _run_many(database: Dialect, query: Any, options: dict[str, Any]) -> Any:

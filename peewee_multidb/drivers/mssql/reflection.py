@@ -17,7 +17,7 @@ import peewee
 import pwiz  # type: ignore[import-untyped]
 from playhouse import reflection  # type: ignore[import-untyped]
 
-from ...config import settings_from
+from ...config import DatabaseSettings, parse_url
 from ..base import open_server
 from . import fields
 from .adapters import ADAPTERS
@@ -164,8 +164,8 @@ def main(arguments: Sequence[str]) -> int:
     if not arguments:
         print(__doc__, file=sys.stderr)
         return 2
-    settings = settings_from({"default": arguments[0]})["default"]
-    database = open_server(settings, settings.url, read_only=settings.read_only)
+    url = parse_url(arguments[0])
+    database = open_server(DatabaseSettings("default", url), url, read_only=False)
     with database.connection_context():
         print_models(database, tables=list(arguments[1:]) or None)
     return 0

@@ -160,6 +160,21 @@ def test_a_connection_that_is_cut_while_it_fails_is_not_used_again(own_tds_serve
     database.close()
 
 
+@MODULES
+def test_a_commit_on_a_connection_that_was_cut_says_so(own_tds_server: TDSServer, scheme: str) -> None:
+    database = opened(own_tds_server.url("cut"), scheme)
+    with pytest.raises(peewee.OperationalError, match="was cut"), database.atomic():
+        add(database, 1)
+        own_tds_server.disconnect()
+        with pytest.raises(peewee.OperationalError):
+            add(database, 2)
+    with pytest.raises(peewee.OperationalError), database.atomic():
+        add(database, 3)
+        own_tds_server.disconnect()
+    assert numbers(database) == []
+    database.close()
+
+
 def test_a_commit_of_what_the_server_undid_is_an_error(own_tds_server: TDSServer) -> None:
     database = opened(own_tds_server.url("lost"))
     with pytest.raises(peewee.OperationalError, match="rolled the transaction back"), database.atomic():
