@@ -169,6 +169,14 @@ def test_imports_point_one_way(path: Path) -> None:
     assert not against, f"{here} imports what stands above it: {against}"
 
 
+@pytest.mark.parametrize(
+    "path", sorted((PACKAGE / "drivers").rglob("*.py")), ids=lambda path: str(path.relative_to(PACKAGE))
+)
+def test_drivers_stand_on_the_settings_alone(path: Path) -> None:
+    against = {parts[0] for parts, _ in imports(path) if parts and parts[0] != "drivers" and LEVELS[parts[0]]}
+    assert not against, f"a driver imports what makes use of drivers: {against}"
+
+
 def test_the_servers_of_the_tests_do_not_stand_on_what_is_tested() -> None:
     files = sorted((PACKAGE / "testing" / "servers").glob("*.py"))
     imported = {parts for path in files for parts, _ in imports(path)}

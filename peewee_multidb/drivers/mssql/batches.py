@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import peewee
 
+from .rows import rows_of
 from .stock import stock
 
 if TYPE_CHECKING:
@@ -53,6 +54,22 @@ class Counted(Rows):
         super().__init__([], [row[0] if row else 0])
 
 
+class InOrder(Rows):
+    """Stands for a cursor with what many new rows give back, in the order in which they were given.
+
+    The server numbers them in that order, and gives them back in any: in that of a clustered index that is
+    not the key's, for one.
+
+    Args:
+        cursor: of the statement.
+        place: of the number among the columns, from 0.
+    """
+
+    def __init__(self, cursor: Any, place: int) -> None:
+        super().__init__([cursor], [cursor.rowcount])
+        self._rows = iter(sorted(self._rows, key=lambda row: row[place]))
+
+
 def run(database: Dialect, query: Any, options: dict[str, Any]) -> Any:
     """Compile and run a query on a database."""
     if isinstance(query, stock.Insert) and query._query_type == stock.Insert.MULTI:
@@ -66,28 +83,22 @@ def _compiled(database: Dialect, query: Any, options: dict[str, Any]) -> Any:
     return ctx
 
 
-def _run_one(database: Dialect, ctx: Any) -> Any:
+def _run_one(database: Any, ctx: Any) -> Any:
     sql, params = ctx.query()
     try:
-        cursor = database.execute_sql(sql, params)  # type: ignore[no-untyped-call]
+        cursor = database.execute_sql(sql, params)
     except peewee.PeeweeException:
         if ctx.on_error is not None:
-            _undo(database, ctx.on_error)
+            database.restore(ctx.on_error)
         raise
     if ctx.counted:
         return Counted(cursor)
+    if ctx.numbered is not None:
+        return InOrder(cursor, ctx.numbered)
     for _ in range(ctx.skip):
         if cursor.fetchone() is None:
             break
     return cursor
-
-
-def _undo(database: Dialect, sql: str) -> None:
-    """Undo what a failed batch may have left set; a connection that cannot is not used again anyhow."""
-    try:
-        database.execute_sql(sql)  # type: ignore[no-untyped-call]
-    except peewee.PeeweeException:
-        return
 
 
 def _run_many(database: Dialect, query: Any, options: dict[str, Any]) -> Any:
@@ -103,24 +114,30 @@ def _run_many(database: Dialect, query: Any, options: dict[str, Any]) -> Any:
 
 
 def _chunks(database: Dialect, query: Any, rows: list[Any], options: dict[str, Any]) -> Iterator[Any]:
-    """Compile the rows in as few statements as the limits allow."""
+    """Compile the rows in as few statements as the limits allow.
+
+    The first row says which columns there are, for all statements, and a default is asked for once a row.
+    """
+    whole = rows_of(_with_rows(query, rows))
+    if whole is None:
+        yield _compiled(database, _with_rows(query, rows), options)
+        return
     most = database.max_params
-    start, size = 0, min(database.max_rows, len(rows))
-    if most is not None and len(rows) > 1:
-        first = len(_compiled(database, _with_rows(query, rows[:1]), options)._values)
+    start, count = 0, len(whole.rows)
+    size = min(database.max_rows, count)
+    if most is not None and count > 1:
+        first = len(_compiled(database, _with_rows(query, whole.part(0, 1)), options)._values)
         size = max(1, min(size, most // max(1, first)))
-    while start < len(rows) or not rows:
-        ctx = _compiled(database, _with_rows(query, rows[start : start + size]), options)
+    while start < count:
+        ctx = _compiled(database, _with_rows(query, whole.part(start, start + size)), options)
         if most is not None and len(ctx._values) > most and size > 1:
             size = max(1, size // 2)
             continue
         yield ctx
         start += size
-        if not rows:
-            return
 
 
-def _with_rows(query: Any, rows: list[Any]) -> Any:
+def _with_rows(query: Any, rows: Any) -> Any:
     clone = query.clone()
     clone._insert = rows
     return clone

@@ -109,6 +109,14 @@ class BufferedConnection:
         cursor.execute(sql)
         return cursor
 
+    def restore(self, sql: str) -> None:
+        """Run what sets the session right after a failed batch, although the transaction may be lost."""
+        lost, self.lost = self.lost, None
+        try:
+            self.execute(sql)
+        finally:
+            self.lost = lost or self.lost
+
     def is_alive(self) -> bool:
         """Ask the server for an answer."""
         if self.dead:

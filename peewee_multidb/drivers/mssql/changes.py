@@ -44,7 +44,8 @@ def _change(
     page = paging.page_of(query)
     ctx.alias_manager[table] = table.__name__
     output = output_of(ctx, query, prefix)
-    if output.into:
+    batch = output.into or output.counts
+    if batch:
         # The count of the change would stand before the rows.
         ctx.literal("SET NOCOUNT ON; ")
         ctx.on_error = "SET NOCOUNT OFF"
@@ -65,7 +66,7 @@ def _change(
             output.write()
             _from(ctx, query)
             _where(ctx, query)
-    if output.into:
+    if batch:
         ctx.end = len(ctx._sql)
         output.select()
         ctx.literal(f"; {ctx.on_error}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import time
 from collections.abc import Mapping
@@ -215,7 +216,8 @@ class Connection(Base):
     def _after_failure(self) -> None:
         # A transaction's connection stays until its block is left, so that nothing slips out of the block.
         conn = self._state.conn
-        if conn is not None and conn.dead and not self.in_transaction():
+        # That a commit has failed is still to be followed by a rollback, which then discards it.
+        if conn is not None and conn.dead and not (self.in_transaction() or conn.in_transaction):
             self._discard()
 
     # Transactions
@@ -258,6 +260,17 @@ class Connection(Base):
     def savepoint(self) -> Savepoint:
         """Return a savepoint of the open transaction, to be used as a context manager."""
         return Savepoint(self)
+
+    def restore(self, sql: str) -> None:
+        """Set the session right after a failed batch; a connection that is cut has nothing to be set right.
+
+        Args:
+            sql: what the batch would have ended with.
+        """
+        conn = self._state.conn
+        if conn is not None:
+            with contextlib.suppress(peewee.PeeweeException):
+                conn.restore(sql)
 
     def _run(self, sql: str) -> None:
         self._execute_cursor(sql, ())

@@ -73,6 +73,7 @@ class MSSQLContext(peewee.Context):
         inner: how many queries inside the statement have been written.
         skip: how many rows of the result the client has to drop, for versions without an offset.
         counted: whether the statement's only result is the number of rows that it changed.
+        numbered: where in the result the number is that the server gave each of many new rows, or None.
         current: the Select that is being written, or None.
         whole: the Select whose rows are one group, although no aggregate and no GROUP BY says so; or None.
         on_error: what to send if the statement fails, or None.
@@ -91,6 +92,7 @@ class MSSQLContext(peewee.Context):
         "inner",
         "large",
         "lock",
+        "numbered",
         "on_error",
         "param",
         "recursive",
@@ -112,6 +114,7 @@ class MSSQLContext(peewee.Context):
         self.inner = self.depth = self.skip = self.start = self.first = 0
         self.end: int | None = None
         self.counted = self.recursive = False
+        self.numbered: int | None = None
         self.on_error: str | None = None
         self.lock: Any = None
         self.current: Any = None

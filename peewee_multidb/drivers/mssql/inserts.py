@@ -63,6 +63,7 @@ class _Insert:
         if on_conflict is not None:
             upsert = upserts.Upsert(ctx, query, self.rows, self.columns, self.returning, output)
             if upsert.needed:
+                output.counts = output.counts and not upsert.batch  # which counts for itself
                 self._around(output, upsert.write, nocount=upsert.batch or output.into)
                 if ctx.version.major >= 10 and ctx.end == len(ctx._sql):
                     ctx.literal(";")  # MERGE is the one statement that must end with it.
@@ -71,6 +72,7 @@ class _Insert:
             by_scope = self._by_scope_identity()
             if by_scope:
                 output = Output(ctx, query, (), "INSERTED")
+        output.counts = output.counts and not by_scope
         self._around(output, lambda: self._plain(output), nocount=by_scope or output.into, asks=by_scope)
 
     def _by_scope_identity(self) -> bool:
@@ -100,7 +102,7 @@ class _Insert:
         """
         ctx, table = self.ctx, ".".join(quoted(part) for part in table_of(self.query)._path)
         after: list[str] = []
-        if nocount or (self.gives_identity and self.returning):
+        if nocount or output.counts or (self.gives_identity and self.returning):
             ctx.literal("SET NOCOUNT ON; ")
             after.append("SET NOCOUNT OFF")
         output.declare()
@@ -125,6 +127,8 @@ class _Insert:
         if self.columns:
             write_column_list(ctx, self.query, self.columns)
         output.write()
+        if self.rows is not None and len(self.rows.rows) > 1 and not self.gives_identity:
+            ctx.numbered = output.place_of(self.identity)
         if self.selects:
             with ctx(keep_order=True, subquery=False):
                 ctx.literal(" ").sql(query._insert)

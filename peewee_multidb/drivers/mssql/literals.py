@@ -19,6 +19,9 @@ from .version import ServerVersion
 
 __all__ = ["literal", "quoted", "text"]
 
+#: Of NVARCHAR literals, in units of UTF-16.
+LONGEST_SUM = 4000
+
 
 @functools.lru_cache(maxsize=8192)
 def quoted(name: str) -> str:
@@ -26,16 +29,32 @@ def quoted(name: str) -> str:
     return f"[{name.replace(']', ']]')}]"
 
 
-def text(value: str) -> str:
+def text(value: str, *, large: bool = True) -> str:
     """Return a string as an NVARCHAR literal, or a sum of them.
 
     Two habits would change a string without a word: T-SQL joins lines at a backslash in front of a line's
-    end, and client libraries in C end the statement at a NUL.
+    end, and client libraries in C end the statement at a NUL. A third would change the sum: it is cut off
+    at 4,000 characters unless one of its parts is NVARCHAR(MAX).
+
+    Args:
+        value: the string.
+        large: whether the server has NVARCHAR(MAX).
+
+    Raises:
+        DataError: the sum would be cut off.
     """
     quoted = value.replace("'", "''")
     if "\\\n" in quoted or "\\\r" in quoted or "\0" in quoted:
+        start = ""
+        if len(value.encode("utf-16-le", "surrogatepass")) > 2 * LONGEST_SUM:
+            if not large:
+                raise peewee.DataError(
+                    "SQL Server 2000 cuts a text of more than 4,000 characters off where a backslash stands "
+                    "in front of a line's end, or a NUL in it; use mssql+pyodbc://, or change the text"
+                )
+            start = "CAST(N'' AS NVARCHAR(MAX))+"
         quoted = quoted.replace("\\\n", "\\'+N'\n").replace("\\\r", "\\'+N'\r").replace("\0", "'+NCHAR(0)+N'")
-        return f"(N'{quoted}')"
+        return f"({start}N'{quoted}')"
     return f"N'{quoted}'"
 
 
@@ -48,7 +67,7 @@ def literal(value: Any, version: ServerVersion) -> str:
     if value is None:
         return "NULL"
     if isinstance(value, str):
-        return text(value)
+        return text(value, large=version.major >= 9)
     if isinstance(value, int):
         return str(int(value))
     if isinstance(value, float) and math.isfinite(value):
@@ -79,4 +98,4 @@ def _date_literal(value: datetime.date | datetime.time, version: ServerVersion) 
         if old:
             return f"CAST('1900-01-01T{value.isoformat(timespec='milliseconds')}' AS DATETIME)"
         return f"CAST('{value.isoformat()}' AS TIME)"
-    return f"CAST('{value:%Y%m%d}' AS {'DATETIME' if old else 'DATE'})"
+    return f"CAST('{value.isoformat().replace('-', '')}' AS {'DATETIME' if old else 'DATE'})"

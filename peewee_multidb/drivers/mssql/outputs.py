@@ -52,12 +52,23 @@ class Output:
         query: the statement.
         columns: what it returns.
         prefix: ``INSERTED`` or ``DELETED``.
+
+    Attributes:
+        into: whether the rows go through a table variable.
+        counts: whether the number of rows is asked for. What triggers change is counted too otherwise, by
+            some modules at least.
     """
 
     def __init__(self, ctx: MSSQLContext, query: Any, columns: Sequence[Any], prefix: str) -> None:
         self.ctx, self.query, self.prefix = ctx, query, prefix
         self.columns = [column for item in columns for column in _several(item)]
-        self.into = bool(columns) and not uses_output(ctx, query)
+        triggered = not uses_output(ctx, query)
+        self.into = bool(columns) and triggered
+        self.counts = not columns and triggered
+
+    def place_of(self, field: Any) -> int | None:
+        """Return where in the result a field of the table is, from 0; None if it is not."""
+        return next((place for place, column in enumerate(self.columns) if column is field), None)
 
     def declare(self) -> None:
         """Write what comes before the statement."""
@@ -97,6 +108,9 @@ class Output:
 
     def select(self) -> None:
         """Write what comes after the statement."""
+        if self.counts:
+            self.ctx.counted = True
+            self.ctx.literal("; SELECT @@ROWCOUNT AS [_count]")
         if not self.into:
             return
         names = names_of(self.columns)

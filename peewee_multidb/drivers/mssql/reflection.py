@@ -17,6 +17,8 @@ import peewee
 import pwiz  # type: ignore[import-untyped]
 from playhouse import reflection  # type: ignore[import-untyped]
 
+from ...config import DatabaseSettings, parse_url
+from ..base import open_server
 from . import fields
 from .adapters import ADAPTERS
 from .database import MSSQLDatabase
@@ -159,16 +161,13 @@ def print_models(database: Any, schema: str | None = None, **options: Any) -> No
 
 def main(arguments: Sequence[str]) -> int:
     """Print the models of the database with this URL, or of the named tables of it."""
-    from ...registry import Databases
-
     if not arguments:
         print(__doc__, file=sys.stderr)
         return 2
-    registry = Databases({"default": arguments[0]})
-    try:
-        print_models(registry["default"], tables=list(arguments[1:]) or None)
-    finally:
-        registry.close_all()
+    url = parse_url(arguments[0])
+    database = open_server(DatabaseSettings("default", url), url, read_only=False)
+    with database.connection_context():
+        print_models(database, tables=list(arguments[1:]) or None)
     return 0
 
 

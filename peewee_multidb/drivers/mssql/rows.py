@@ -60,6 +60,12 @@ class Rows:
         cells = (row.nodes[at] for row in self._lists[1].nodes)
         return all(isinstance(cell, stock.Value) and cell.value is None for cell in cells)
 
+    def part(self, start: int, stop: int) -> Rows:
+        """Return some of the rows, for a statement of their own with the columns of all."""
+        part = Rows()
+        part._lists = [self._lists[0], stock.NodeList(self._lists[1].nodes[start:stop])]
+        return part
+
     @property
     def columns(self) -> list[Any]:
         return list(self._lists[0].nodes)
@@ -75,6 +81,8 @@ def rows_of(query: Any) -> Rows | None:
     Raises:
         DefaultValuesException: Peewee's, for a bulk insert of nothing.
     """
+    if isinstance(query._insert, Rows):
+        return query._insert
     rows = Rows()
     if query._query_type == stock.Insert.SIMPLE:
         try:

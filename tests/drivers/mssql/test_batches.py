@@ -78,6 +78,52 @@ def test_the_keys_of_new_rows_come_back(world: World) -> None:
     assert m.Setting.insert(key="k", value="v").execute() in ("k", None)
 
 
+def test_the_first_row_says_the_columns_of_all_chunks(world: World) -> None:
+    """A chunk of its own would take its first row for that, and drop what the others have besides."""
+    person = world.m.Person
+    rows: list[dict[str, Any]] = [{"name": f"n{number}", "city": f"c{number}"} for number in range(1002)]
+    del rows[1000]["city"]
+    person.insert_many(rows).execute()
+    assert person.get(person.name == "n1000").city is None
+    assert person.get(person.name == "n1001").city == "c1001"
+    with pytest.raises(ValueError, match="Missing value"):
+        person.insert_many([*({"name": f"m{number}"} for number in range(1000)), {"age": 1}]).execute()
+
+
+def test_a_default_is_asked_for_once_a_row(world: World) -> None:
+    world.database.max_params = 50
+    numbers = itertools.count()
+    counter = world.m.Counter
+    field = counter.n
+    before, field.default = field.default, numbers.__next__
+    counter._meta.defaults[field] = numbers.__next__
+    try:
+        counter.insert_many([{} for _ in range(120)]).execute()
+    finally:
+        field.default = before
+        del counter._meta.defaults[field]
+    assert sorted(row.n for row in counter.select()) == list(range(120))
+
+
+def test_new_objects_get_their_own_keys_whatever_order_the_server_gives_them_back_in(world: World) -> None:
+    counter = world.m.Counter
+    if world.database.version.major < 9:
+        return
+    for use_output in (True, False):
+        counter._meta.use_output = use_output
+        try:
+            objects = [counter(n=n) for n in range(1200)]
+            counter.bulk_create(objects)
+            rows = counter.insert_many([{"n": 7}, {"n": 8}]).returning(counter.n, counter.id).execute()
+        finally:
+            del counter._meta.use_output
+        assert [counter.get_by_id(one.id).n for one in objects[:5] + objects[-5:]] == [
+            *range(5),
+            *range(1195, 1200),
+        ]
+        assert [row.n for row in rows] == [7, 8]
+
+
 def test_a_key_of_ones_own_is_kept_and_the_next_is_the_servers(world: World) -> None:
     counter = world.m.Counter
     assert counter.insert(id=70, n=1).execute() in (70, None)

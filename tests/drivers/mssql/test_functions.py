@@ -233,6 +233,7 @@ def test_groups_are_of_columns_positions_aliases_and_expressions() -> None:
         (memoryview(b"a"), "0x61", "0x61"),
         (uuid.UUID(int=1), "CAST('00000000-0000-0000-0000-000000000001' AS UNIQUEIDENTIFIER)", None),
         (datetime.date(2024, 2, 9), "CAST('20240209' AS DATE)", "CAST('20240209' AS DATETIME)"),
+        (datetime.date(99, 1, 2), "CAST('00990102' AS DATE)", None),
         (
             datetime.datetime(2024, 2, 9, 1, 2, 3, 4005),
             "CAST('2024-02-09T01:02:03.004005' AS DATETIME2)",

@@ -16,7 +16,9 @@ import pytest
 from peewee_multidb import Databases
 from tests.drivers.mssql import corpus
 from tests.drivers.mssql.models import define, fill
+from tests.drivers.mssql.opened import MODULES
 from tests.drivers.mssql.real import VARIABLE
+from tests.tds.fixtures import with_driver
 
 #: What Babelfish 4.3 lacks.
 BABELFISH = {
@@ -181,6 +183,41 @@ def test_a_table_with_a_trigger_gives_its_own_keys(real: Any) -> None:
         changed = Watched.update(n=Watched.n + 1).where(Watched.id > 2).returning(Watched.id, Watched.n)
         assert sorted(changed.tuples().execute()) == [(3, 31), (4, 41)]
         assert Watched.delete().where(Watched.id == 1).execute() == 1
-        assert Audit.select().where(Audit.note == "seen").count() == 6
+        assert Watched.delete().where(Watched.id == -1).execute() == 0
+        assert Audit.select().where(Audit.note == "seen").count() == 7
+    finally:
+        registry.close_all()
+
+
+@MODULES
+def test_what_triggers_change_is_not_counted(real: Any, scheme: str) -> None:
+    """Modules tell the first count of a statement, or the sum, or leave its own out."""
+    url = real.url(2)
+    registry = Databases({"default": url if scheme in url else with_driver(url, scheme)})
+    database = registry["default"]
+
+    class Watched(peewee.Model):
+        n = peewee.IntegerField()
+
+        class Meta:
+            table_name = "watched"
+            use_output = False
+
+    try:
+        database.bind([Watched])
+        database.create_tables([Watched])
+        database.execute_sql("CREATE TABLE audit (note VARCHAR(10))")
+        database.execute_sql(
+            "CREATE TRIGGER watching ON watched AFTER INSERT, UPDATE, DELETE AS "
+            "INSERT INTO audit (note) VALUES ('a'); INSERT INTO audit (note) SELECT 'b' UNION ALL SELECT 'c'"
+        )
+        assert Watched.insert_many([{"n": n} for n in range(4)]).as_rowcount().execute() == 4
+        assert Watched.update(n=7).where(Watched.n == 0).execute() == 1
+        assert Watched.update(n=7).where(Watched.n == -1).execute() == 0
+        assert Watched.delete().where(Watched.n == -1).execute() == 0
+        objects = [Watched(n=n) for n in (20, 21, 22)]
+        Watched.bulk_create(objects)
+        assert [Watched.get_by_id(one.id).n for one in objects] == [20, 21, 22]
+        assert objects[0].save() == 1
     finally:
         registry.close_all()

@@ -10,6 +10,10 @@ from tests.drivers.mssql.real import not_on_babelfish
 from tests.tds import TDSServer
 
 
+class Numbered(peewee.Model):
+    n = peewee.IntegerField()
+
+
 @MODULES
 def test_blocks_commit_and_roll_back(mssql_url: str, scheme: str) -> None:
     database = opened(mssql_url, scheme)
@@ -98,6 +102,26 @@ def test_after_the_server_undid_the_transaction_nothing_of_the_block_is_written(
     database.close()
 
 
+def test_a_batch_that_undid_the_transaction_leaves_no_setting_behind(own_tds_server: TDSServer) -> None:
+    database = opened(own_tds_server.url("settings"))
+    with database.bind_ctx([Numbered]):
+        Numbered.create_table()
+        Numbered.create(n=0)
+        own_tds_server.inject(1205, "INSERT INTO")
+        with pytest.raises(peewee.OperationalError), database.atomic():
+            Numbered.insert(id=5, n=1).execute()
+        assert Numbered.create(n=2).id
+        assert Numbered.update(n=3).execute() == 2
+        with pytest.raises(peewee.OperationalError, match="rolled the transaction back"), database.atomic():
+            own_tds_server.inject(1205, "INSERT INTO")
+            with pytest.raises(peewee.OperationalError):
+                Numbered.insert(id=5, n=1).execute()
+            Numbered.create(n=9)
+        assert Numbered.create(n=4).id
+        assert Numbered.update(n=5).execute() == 3
+    database.close()
+
+
 def test_an_error_that_undid_the_transaction_comes_through_savepoints_unchanged(
     own_tds_server: TDSServer,
 ) -> None:
@@ -132,6 +156,21 @@ def test_a_connection_that_is_cut_while_it_fails_is_not_used_again(own_tds_serve
         with pytest.raises(peewee.IntegrityError):
             database.execute_sql("INSERT INTO [t] ([n]) VALUES (NULL)")
         add(database, 2)  # nobody knows whether the transaction is still there
+    assert numbers(database) == []
+    database.close()
+
+
+@MODULES
+def test_a_commit_on_a_connection_that_was_cut_says_so(own_tds_server: TDSServer, scheme: str) -> None:
+    database = opened(own_tds_server.url("cut"), scheme)
+    with pytest.raises(peewee.OperationalError, match="was cut"), database.atomic():
+        add(database, 1)
+        own_tds_server.disconnect()
+        with pytest.raises(peewee.OperationalError):
+            add(database, 2)
+    with pytest.raises(peewee.OperationalError), database.atomic():
+        add(database, 3)
+        own_tds_server.disconnect()
     assert numbers(database) == []
     database.close()
 

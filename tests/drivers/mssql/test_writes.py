@@ -65,10 +65,21 @@ def test_the_meta_of_a_model_says_that_its_table_has_triggers() -> None:
         "[n], [c] FROM "
         "@multidb_rows; SET NOCOUNT OFF"
     )
+    counted = corpus.compiled(database, Watched.update(n=5))
+    assert counted.sql == (
+        "SET NOCOUNT ON; UPDATE [watched] SET [n] = @p0; SELECT @@ROWCOUNT AS [_count]; SET NOCOUNT OFF"
+    )
+    one = corpus.compiled(database, Watched.insert(n=1, code="a").as_rowcount())
+    assert one.sql.endswith("VALUES (@p0, @p1); SELECT @@ROWCOUNT AS [_count]; SET NOCOUNT OFF")
+    keep = corpus.compiled(database, Watched.insert(id=7, n=1, code="a").on_conflict_ignore().as_rowcount())
+    assert keep.sql.endswith(
+        "; SELECT @@ROWCOUNT AS [_count]; SET IDENTITY_INSERT [watched] OFF; SET NOCOUNT OFF"
+    )
+    assert counted.counted and one.counted and keep.counted
     computed = Watched.delete().returning(fn.LOWER(Watched.code))
     with pytest.raises(peewee.NotSupportedError, match="Return columns only"):
         corpus.compiled(database, computed)
-    for statement in (many, corpus.compiled(database, update)):
+    for statement in (many, counted, one, keep, corpus.compiled(database, update)):
         assert grammar.rejections([statement.sql], "2012") == {}
 
 

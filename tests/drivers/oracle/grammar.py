@@ -28,6 +28,10 @@ MISSING = re.compile(r"(DROP TABLE \"\w+\") CASCADE CONSTRAINTS")
 #: The parser takes seconds for a list of a thousand members, and each is like the other.
 LONG_LIST = re.compile(r"\((:\d+, ){20,}")
 
+#: To the grammar one quoted name is like another, and so is one parameter, and a column among many.
+NAME, PARAMETER = re.compile(r'"(?:[^"]|"")+"'), re.compile(r":\d+")
+LONG_SELECTION = re.compile(r'((?:"N"\.)?"N", )(?:(?:"N"\.)?"N", ){2,}')
+
 #: What a server refuses although the grammar takes it, in statements without their texts and names.
 FORBIDDEN = {
     r"`": "a backtick",
@@ -62,18 +66,26 @@ def complaints(statements: Iterable[str]) -> dict[str, list[str]]:
     """Return what is wrong with each of the statements that is not in order."""
     assert installed()
     texts = list(statements)
+    shapes = {text: shape(text) for text in texts}
+    asked = sorted(set(shapes.values()))
     result = subprocess.run(
         ["node", str(SCRIPT)],
-        input=json.dumps([LONG_LIST.sub("(:1, ", MISSING.sub(r"\1", text)) for text in texts]),
+        input=json.dumps(asked),
         capture_output=True,
         text=True,
         check=True,
         env={**os.environ, "NODE_PATH": str(MODULES)},
     )
-    found = dict(zip(texts, json.loads(result.stdout), strict=True))
-    for text in texts:
-        found[text] = [*found[text], *overlooked(text)]
+    verdicts = dict(zip(asked, json.loads(result.stdout), strict=True))
+    found = {text: [*verdicts[shapes[text]], *overlooked(text)] for text in texts}
     return {text: wrong for text, wrong in found.items() if wrong}
+
+
+def shape(statement: str) -> str:
+    """Return a statement that the parser reads alike and faster, and that many have in common."""
+    statement = LONG_LIST.sub("(:1, ", MISSING.sub(r"\1", statement))
+    statement = PARAMETER.sub(":1", NAME.sub('"N"', statement))
+    return LONG_SELECTION.sub(r"\1", statement)
 
 
 @functools.cache

@@ -49,7 +49,7 @@ def literal(value: Any, version: ServerVersion) -> str:
     if isinstance(value, Decimal):
         return _decimal(value)
     if isinstance(value, str):
-        return _text(str(value))
+        return _text(str(value), version)
     if isinstance(value, (bytes, bytearray, memoryview)):
         return "0x" + bytes(value).hex()
     if isinstance(value, uuid.UUID):
@@ -90,12 +90,12 @@ def _decimal(value: Decimal) -> str:
     return text
 
 
-def _text(value: str) -> str:
+def _text(value: str, version: ServerVersion) -> str:
     try:
         value.encode("utf-16-le")
     except UnicodeEncodeError:
         raise peewee.DataError("the text holds half of a surrogate pair, which cannot be sent") from None
-    return text(value)
+    return text(value, large=version.major >= 9)
 
 
 def _datetime(value: datetime.datetime, version: ServerVersion) -> str:

@@ -67,6 +67,17 @@ def test_what_is_written_for_a_value(value: Any, new: str, old: str) -> None:
     assert literal(value, OLD) == old
 
 
+def test_a_sum_of_texts_is_long_enough_for_all_of_them() -> None:
+    """The sum of two NVARCHAR literals is cut off at 4,000 characters."""
+    value = "a" * 3000 + "\\\n" + "b" * 3000
+    assert literal(value, NEW).startswith("(CAST(N'' AS NVARCHAR(MAX))+N'aaa")
+    assert literal("a" * 3998 + "\\\n", NEW).startswith("(N'")
+    assert literal("\N{GRINNING FACE}" * 2000 + "\0", NEW).startswith("(CAST(")
+    assert literal("a" * 5000, OLD) == "N'" + "a" * 5000 + "'"
+    with pytest.raises(peewee.DataError, match="cuts a text"):
+        literal(value, OLD)
+
+
 @pytest.mark.parametrize(
     ("value", "kind"),
     [
