@@ -42,7 +42,7 @@ def database() -> Any:
         *(Driver("x", sqlstate=state) for state in ("08006", "08001", "57P01", "57P02", "57P03")),
         Driver("x", pgcode="08006"),
         *(Driver(number, "x") for number in (2003, 2006, 2013, 2055, 1053, 1927, 4031)),
-        *(ConnectionResetError(), BrokenPipeError(), EOFError(), asyncio.TimeoutError()),
+        *(ConnectionResetError(), BrokenPipeError(), EOFError(), TimeoutError(110, "timed out")),
     ],
     ids=repr,
 )
@@ -78,6 +78,17 @@ def test_what_leaves_the_connection_alone(database: Any, inner: BaseException) -
 def test_a_write_that_was_refused(inner: BaseException) -> None:
     assert failures.is_read_only(carrying(inner)) and failures.is_read_only(inner)
     assert not failures.is_standby_limit(inner)
+
+
+@pytest.mark.parametrize("inner", [TimeoutError(), asyncio.TimeoutError()])
+def test_a_query_that_this_program_gave_up_leaves_its_connection(database: Any, inner: Exception) -> None:
+    assert not failures.is_disconnect(database, inner)
+    assert not failures.is_disconnect(database, carrying(inner))
+
+
+def test_a_pool_without_a_connection_left_is_not_the_servers_fault() -> None:
+    assert failures.is_exhausted(peewee.OperationalError("Timed out acquiring connection from pool (3)."))
+    assert not failures.is_exhausted(peewee.OperationalError("Timed out connecting to database"))
 
 
 @pytest.mark.parametrize("state", ["40001", "40P01", "0A000", "55000"])
