@@ -32,6 +32,8 @@ TOKEN = re.compile(
     |(?P<op><>|<=|>=|!=|\+=|-=|::|.)""",
     re.VERBOSE | re.DOTALL,
 )
+PARAMETER = re.compile(r"@P\d+\Z")
+LONGEST_NAME = 128
 STARTERS = {
     *("SELECT", "INSERT", "UPDATE", "DELETE", "MERGE", "WITH", "CREATE", "ALTER", "DROP", "TRUNCATE"),
     *("EXEC", "EXECUTE", "SET", "DECLARE", "PRINT", "RAISERROR", "THROW", "WAITFOR", "USE", "RETURN"),
@@ -116,13 +118,20 @@ def name_of(token: Token) -> str:
 
 
 def shape(sql: str) -> str:
-    """Return the text with every literal replaced, so that statements of one shape are checked once."""
+    """Return the text with literals, names and parameters replaced: statements of one shape are checked once.
+
+    A name that is too long stays, and so does an empty one: the parser has something against them.
+    """
     out = []
     for match in TOKEN.finditer(sql):
         if match.lastgroup == "string":
             out.append("N'x'" if match[0][0] in "nN" else "'x'")
         elif match.lastgroup == "number":
             out.append("0x" if match[0][:2].lower() == "0x" else "1")
+        elif match.lastgroup == "ident" and match[0][0] == "[" and 2 < len(match[0]) <= LONGEST_NAME:
+            out.append("[n]")
+        elif match.lastgroup == "var":
+            out.append(PARAMETER.sub("@P1", match[0]))
         else:
             out.append(match[0])
     return "".join(out)
