@@ -212,6 +212,10 @@ def open_server(
     wire = driver.wire if chosen is None else wire_from(f"database {settings.name!r}", chosen)
     if wire != OWN_CONNECTION:
         apply_wire(database, wire, settings, url, role)
+    if not wire.standbys:
+        kept: Any = database
+        # MySQL's classes make the traits of an object anew when it connects, of those of the class.
+        kept.class_traits = kept.traits = replace(traits_of(database), replication=None)
     return database
 
 

@@ -47,10 +47,14 @@ class Wire:
     Attributes:
         statement: what every new connection runs first.
         comment: what stands in front of every statement, without the ``/*`` and ``*/``.
+        standbys: what answers as a replica is a server that follows the primary and knows how far it has
+            come. False for an engine that replicates inside: reads after a write then stay on the primary
+            for a window of time.
     """
 
     statement: Template | None = None
     comment: Template | None = None
+    standbys: bool = True
 
 
 #: The default: a server is what is at its address.
@@ -68,13 +72,22 @@ WIRES: dict[str, Wire] = {
         comment={"primary": "maxscale route to master", "replica": "maxscale route to slave"},
     ),
     # https://docs.pingcap.com/tidb/stable/follower-read
-    "tidb": Wire(statement={"replica": "SET SESSION tidb_replica_read = 'follower'"}),
+    "tidb": Wire(
+        statement={"replica": "SET SESSION tidb_replica_read = 'follower'"},
+        standbys=False,
+    ),
     # https://vitess.io/docs/reference/features/ : a keyspace and the type of a tablet, as in commerce@replica
-    "vitess": Wire(statement="USE `{database}@{role}`"),
+    "vitess": Wire(statement="USE `{database}@{role}`", standbys=False),
     # https://www.cockroachlabs.com/docs/stable/follower-reads : read-only transactions, and statements alone
-    "cockroachdb": Wire(statement={"replica": "SET default_transaction_use_follower_reads = on"}),
+    "cockroachdb": Wire(
+        statement={"replica": "SET default_transaction_use_follower_reads = on"},
+        standbys=False,
+    ),
     # https://docs.yugabyte.com/preview/explore/going-beyond-sql/follower-reads-ysql/
-    "yugabytedb": Wire(statement={"replica": "SET yb_read_from_followers = true"}),
+    "yugabytedb": Wire(
+        statement={"replica": "SET yb_read_from_followers = true"},
+        standbys=False,
+    ),
 }
 
 
@@ -100,6 +113,8 @@ def wire_from(where: str, value: object) -> Wire:
         value = Wire(**value)
     if not isinstance(value, Wire):
         raise ConfigurationError(f"{where}: expected a name or a table, not {type(value).__name__}")
+    if not isinstance(value.standbys, bool):
+        raise ConfigurationError(f"{where}: 'standbys' must be true or false")
     _check(f"{where}, statement", value.statement)
     _check(f"{where}, comment", value.comment)
     return value

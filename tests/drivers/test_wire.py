@@ -341,3 +341,17 @@ def test_a_registry_tells_one_address_both_roles(tmp_path: Any) -> None:
     opened: list[Any] = list(registry.entries["shop"].databases())
     assert [one.leading_comment for one in opened] == [PGDOG.format("primary"), PGDOG.format("replica")]
     registry.close_all()
+
+
+@pytest.mark.parametrize("name", sorted(WIRES))
+def test_an_engine_that_replicates_inside_is_asked_for_no_positions(name: str) -> None:
+    for scheme in ("postgresql", "mysql"):
+        url = f"{scheme}://app@proxy/app"
+        replica = opened({"url": url, "replicas": [url], "options": {"wire": name}}, role="replica")
+        assert (base.traits_of(replica).replication is None) is not WIRES[name].standbys
+
+
+def test_standbys_is_true_or_false() -> None:
+    wire = {"comment": "x", "standbys": "no"}
+    with pytest.raises(ConfigurationError, match="'standbys' must be true or false"):
+        opened({"url": "postgresql://app@proxy/app", "options": {"wire": wire}})
