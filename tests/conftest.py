@@ -35,7 +35,10 @@ from tests.tds.fixtures import (  # noqa: F401 - pytest finds fixtures by these 
     tds_server,
     tds_servers,
 )
+from tests.weakrefs import keep_coverage_alive
 from tests.world import World
+
+keep_coverage_alive()
 
 hypothesis.settings.register_profile("quick", max_examples=50, deadline=None)
 hypothesis.settings.register_profile("soak", max_examples=2000, deadline=None)
