@@ -120,21 +120,20 @@ class DirectoryOwners(MapOwners):
 
     def announce(self, state: MapState, moves: Moves) -> MapState:
         """Write a state that says which keys move; see `MapOwners.announce`."""
-        digests: dict[int, str] = {}
+        digests = {unit: digest for unit, digest, _ in self._entries(moves)}
+        expected = sorted((unit, digests.get(unit), source) for unit, (source, _) in moves.items())
 
         def compare() -> None:
-            # The row of the map is locked, so that nobody changes the directory meanwhile.
-            for digest, shard in self.rule.entries().items():
-                unit = unit_of_digest(digest)
-                if unit in moves and (shard != moves[unit][0] or digests.get(unit) != digest):
-                    raise RebalanceError(CHANGED)
+            # The row of the map is locked, so that nobody changes these entries meanwhile.
+            if sorted(self._entries(moves)) != expected:
+                raise RebalanceError(CHANGED)
 
-        for digest in self.rule.entries():
-            if unit_of_digest(digest) in moves:
-                digests[unit_of_digest(digest)] = digest
-        if len(digests) != len(moves):
-            raise RebalanceError(CHANGED)
         return self.stored.write(replace(state, moving=moves, keys=digests), compare)
+
+    def _entries(self, moves: Moves) -> list[tuple[int, str, str]]:
+        """Return the number, the digest and the shard of the keys that are to move."""
+        found = ((unit_of_digest(digest), digest, shard) for digest, shard in self.rule.entries().items())
+        return [entry for entry in found if entry[0] in moves]
 
     def hand_over(self, state: MapState, units: Sequence[int], target: str) -> MapState:
         """Write a state, and in the same transaction into the directory where some keys are."""

@@ -245,7 +245,9 @@ class LookupShards(Rule):
             needed = state.version
         known = self._known.get(digest)
         if known is not None and known[1] > time.monotonic() and known[2] >= needed:
-            return known[0]
+            # Another thread may have looked it up, in a shard that the map here does not know yet.
+            if known[0] in self.names:
+                return known[0]
         shard, version = self._read(key, digest, needed)
         if shard is None:
             with self._lock:

@@ -5,6 +5,8 @@ copy counts for a limited time only, its lease. `Rebalance` announces a move in 
 lease before anything changes its shard. So a process whose copy announces nothing, and whose lease has not
 run out, need not ask anybody: nothing can have moved. One that knows of a move asks the shards themselves,
 see `peewee_multidb.shards.fences`.
+
+The map of a directory has no units: which shard has which key is in `peewee_multidb.shards.lookup`.
 """
 
 from __future__ import annotations
