@@ -45,14 +45,14 @@ def patiently(stored: StoredMap, run: Callable[[], Any]) -> Any:
         token = stored.view(stored.current())
         try:
             return run()
-        except ShardMoved as error:
-            moved = error
+        except ShardMoved:
+            # It is not kept: its traceback would keep the cursor, and in SQLite the lock, of what was read.
+            now = time.monotonic()
+            deadline = now + stored.patience if deadline is None else deadline
+            if now >= deadline or _in_transaction(stored):
+                raise
         finally:
             stored.unview(token)
-        now = time.monotonic()
-        deadline = now + stored.patience if deadline is None else deadline
-        if now >= deadline or _in_transaction(stored):
-            raise moved
         connections.pause(stored.database, PAUSE)
         stored.refresh()
 

@@ -50,8 +50,17 @@ class MapOwners:
         """Return the owner of every unit that is announced to move."""
         return {unit: state.owners[unit] for unit in state.moving}
 
-    def check(self, key: Any) -> None:
-        """Refuse a key that has no unit of its own to move."""
+    def unit(self, key: Any, owners: Mapping[int, str]) -> int:
+        """Return the number of a key's unit.
+
+        Args:
+            key: the value of the shard key.
+            owners: from `all`.
+
+        Raises:
+            InvalidShardKey: no unit has it.
+        """
+        return int(self.rule.unit_of(key))
 
     def announce(self, state: MapState, moves: Moves) -> MapState:
         """Write a state that says what moves.
@@ -106,17 +115,19 @@ class DirectoryOwners(MapOwners):
         entries = self.rule.entries()
         return {unit: entries[state.keys[unit]] for unit in state.moving}
 
-    def check(self, key: Any) -> None:
-        """Refuse a key that is not in the directory.
+    def unit(self, key: Any, owners: Mapping[int, str]) -> int:
+        """Return the number of a key that is in the directory.
 
         Raises:
             ConfigurationError: it is not.
         """
-        if self.rule.unit_of(key) not in self.all(self.stored.current()):
+        unit = self.rule.unit_of(key)
+        if unit not in owners:
             raise ConfigurationError(
                 f"{key!r} is not in the directory {self.rule.name!r}, so nothing can move. If rows of "
                 f"it are where unknown keys go, put it there first: rule.assign({key!r}, that shard)."
             )
+        return unit
 
     def announce(self, state: MapState, moves: Moves) -> MapState:
         """Write a state that says which keys move; see `MapOwners.announce`."""

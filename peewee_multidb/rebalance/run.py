@@ -122,7 +122,7 @@ class Rebalance:
                 raise ConfigurationError(
                     f"{name!r} is no shard of {self.stored.name!r}; remove= takes those."
                 )
-        if not {*owning, *add} - set(remove):
+        if remove and not {*owning, *add} - set(remove):
             raise ConfigurationError("remove= leaves no shard at all.")
         counts = self._count(state, owners)
         totals = {unit: sum(rows.values()) for unit, rows in counts.items()}
@@ -130,8 +130,8 @@ class Rebalance:
         for key, name in (move or {}).items():
             if name not in (*state.names, *add):
                 raise ConfigurationError(f"{name!r} is no shard of {self.stored.name!r}; add= it first.")
-            self._owners.check(self._key(key))
-            wanted[self.rule.unit_of(self._key(key))] = name
+            value = pruning.key_value(self.models[0]._meta.home, key)
+            wanted[self._owners.unit(value, owners)] = name
         moves = [
             Move(unit, owners[unit], name, counts.get(unit, {}))
             for unit, name in sorted(wanted.items())
@@ -145,9 +145,6 @@ class Rebalance:
         return Plan(
             self.stored.name, tuple(moves), rows, units, names, tuple(model.__name__ for model in self.models)
         )
-
-    def _key(self, key: Any) -> Any:
-        return pruning.key_value(self.models[0]._meta.home, key)
 
     def _count(self, state: MapState, owners: Mapping[int, str]) -> dict[int, dict[str, int]]:
         """Return how many rows each unit has, of each model by its name."""
@@ -187,7 +184,7 @@ class Rebalance:
         """
         with sole(self.stored):
             state = self.stored.refresh()
-            if state.moving:
+            if state.moving or state.fresh:
                 raise RebalanceError(
                     f"A rebalance of {self.stored.name!r} is unfinished: resume() or abandon() it first."
                 )
@@ -197,9 +194,10 @@ class Rebalance:
             names = (*state.names, *(name for name in plan.names if name not in state.names))
             check_databases(self.stored, names)
             check_tables(self.stored, self.models, sorted({move.source for move in plan.moves}))
-            if dry_run or not plan.moves:
-                return Report((), 0)
             new = [name for name in names if name not in state.names]
+            # New keys can be put into a shard of a directory that none moves to.
+            if dry_run or not (plan.moves or (new and self._owners.keeps_names)):
+                return Report((), 0)
             for name in new:
                 fences.create(self.stored.shard(name), name, self.stored.name)
                 for model in (*references_of(self.rule), *self.models):
@@ -218,7 +216,7 @@ class Rebalance:
         with sole(self.stored):
             state = self.stored.refresh()
             check_databases(self.stored, state.names)
-            return self._go_on(state) if state.moving else Report((), 0)
+            return self._go_on(state) if state.moving or state.fresh else Report((), 0)
 
     def abandon(self) -> None:
         """Give up an unfinished run: units that were switched stay where they are, the others too.
@@ -229,7 +227,7 @@ class Rebalance:
         with sole(self.stored):
             state = self.stored.refresh()
             check_databases(self.stored, state.names)
-            if state.moving:
+            if state.moving or state.fresh:
                 copying = self._copying(state)
                 copying.prepare()
                 Switching(self._owners, copying, self.patience).recover(state)
@@ -248,7 +246,7 @@ class Rebalance:
         switching = Switching(self._owners, copying, self.patience)
         switching.recover(state)
         batches = []
-        if self.pending:
+        if self.pending or state.fresh:
             self._copy(copying)
             self._fill(announced)
             batches = self._switch(copying, switching)

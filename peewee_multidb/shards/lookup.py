@@ -244,10 +244,10 @@ class LookupShards(Rule):
                 return CLOSED
             needed = state.version
         known = self._known.get(digest)
-        if known is not None and known[1] > time.monotonic() and known[2] >= needed:
-            # Another thread may have looked it up, in a shard that the map here does not know yet.
-            if known[0] in self.names:
-                return known[0]
+        is_young = known is not None and known[1] > time.monotonic() and known[2] >= needed
+        # Another thread may have found it in a shard that the map here does not know yet.
+        if known is not None and is_young and known[0] in self.names:
+            return known[0]
         shard, version = self._read(key, digest, needed)
         if shard is None:
             with self._lock:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from peewee import BigIntegerField, CharField, ForeignKeyField
 
-from peewee_multidb import HashShards, LookupShards, Rebalance, StoredMap, retry_moved
+from peewee_multidb import LookupShards, Rebalance, StoredMap, retry_moved
 from peewee_multidb.errors import ConfigurationError, InvalidShardKey, RebalanceError, ShardMoved
 from peewee_multidb.rebalance.owners import DirectoryOwners
 from peewee_multidb.rebalance.switching import Switching
@@ -111,6 +111,19 @@ def test_a_new_shard_gets_its_share_of_the_keys_and_reference_rows(tenants: Tena
     assert tenants.Note.create(id=900, tenant="new", kind="plain").kind.code == "plain"
 
 
+def test_a_shard_is_added_to_an_empty_directory_for_keys_to_come(tenants: Tenants) -> None:
+    for tenant in TENANTS:
+        tenants.rule.forget(tenant)
+    moves = tenants.moves()
+    plan = moves.plan(add=["s3"])
+    assert moves.run(plan, dry_run=True).rows == 0
+    assert "s3" not in tenants.stored.refresh().names
+    assert moves.run(plan).rows == 0
+    assert (tenants.stored.refresh().names, tenants.stored.refresh().fresh) == (("s1", "s2", "s3"), ())
+    tenants.rule.assign("new", "s3")
+    assert tenants.Note.create(id=900, tenant="new", kind="plain").kind.code == "plain"
+
+
 def test_a_shard_that_gives_all_its_keys_away_can_still_be_given_new_ones(tenants: Tenants) -> None:
     moves = tenants.moves()
     moves.run(moves.plan(remove=["s1"]))
@@ -165,31 +178,6 @@ def test_a_directory_without_a_map_does_not_move_and_says_what_it_needs(shop: Sh
     Fixed = shop.model("Fixed", rule=rule, id=BigIntegerField(primary_key=True), tenant=CharField())
     with pytest.raises(ConfigurationError, match="RangeShards or LookupShards a StoredMap"):
         Rebalance(Fixed)
-
-
-def test_what_does_not_fit_its_map_is_refused(shop: Shop) -> None:
-    stored = Tenants.map()
-    for make, message in (
-        (lambda: LookupShards("s1", map=stored), "names or a map"),
-        (lambda: LookupShards(map=stored, directory="s1"), "in the database of its map"),
-        (lambda: LookupShards(map=stored, name="other"), "has the name of it"),
-        (lambda: LookupShards(map="s1"), "takes a StoredMap"),
-        (lambda: LookupShards(map=StoredMap("m", "s1", "s2")), r"say StoredMap\(..., units=0\)"),
-        (lambda: HashShards(map=stored, key="x"), "the rule has 1024 units"),
-        (lambda: LookupShards("s1", key="x"), "directory is the name of a database"),
-        (
-            lambda: LookupShards(map=StoredMap("m", "s1", units=0, registry=shop.registry), registry=type(
-                shop.registry
-            )()),
-            "two registries",
-        ),
-    ):
-        with pytest.raises(ConfigurationError, match=message):
-            make()
-    late = LookupShards(map=stored, registry=shop.registry, unknown="s9")
-    late.prepare()
-    with pytest.raises(ConfigurationError, match="'s9' is not among the shards"):
-        late.shard_of("x")
 
 
 def test_rows_where_unknown_keys_go_move_once_the_key_is_put_there(shop: Shop) -> None:
