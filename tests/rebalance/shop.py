@@ -23,6 +23,7 @@ from peewee import BigIntegerField, CharField, IntegerField, OperationalError
 from peewee_multidb import HashShards, LookupShards, Model, atomic, databases
 from peewee_multidb.errors import ShardMoved
 from peewee_multidb.rebalance import Rebalance
+from peewee_multidb.rebalance.switching import Switching
 from peewee_multidb.shards import StoredMap, retry_moved
 
 BUCKETS = 64
@@ -254,10 +255,20 @@ def rebalance(shop: Shop, kill_after: int) -> None:
 
     Args:
         shop: where.
-        kill_after: how many statements and commits to live; 0 for ever.
+        kill_after: how many statements and commits to live; 0 for ever. If below 0, so many from the first
+            switch on.
     """
-    if kill_after:
+    if kill_after > 0:
         die_after(kill_after)
+    elif kill_after < 0:
+        switch = Switching.switch
+
+        def last_of_all(self: Switching, *args: Any) -> Any:
+            Switching.switch = switch  # type: ignore[method-assign]
+            die_after(-kill_after)
+            return self.switch(*args)
+
+        Switching.switch = last_of_all  # type: ignore[method-assign]
     moves = Rebalance(*shop.models, chunk=50, batch=30, drain=0.05)
     if not moves.pending and not shop.stored.refresh().moving:
         grow = not moves.plan().units.get("s3")

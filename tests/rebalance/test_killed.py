@@ -24,6 +24,8 @@ WRITERS = 2
 KILLS = scaled(3)
 #: How many moments (before or after a statement or a commit) a whole run has, about.
 MOMENTS = 1500
+#: How many of these a few switches have.
+SWITCHING = 400
 
 
 def run(*arguments: Any) -> subprocess.Popen[str]:
@@ -63,7 +65,9 @@ def kill_and_check(name: str, folder: Path, urls: dict[str, str], seed: int) -> 
     kills = 0
     with writers(name, folder, file) as expected:
         while kills < KILLS:
-            process = run(name, "rebalance", file, chance.randrange(1, MOMENTS))
+            # Copying takes long, so most are told to die while they switch.
+            moment = chance.randrange(1, MOMENTS) if kills % 4 == 3 else -chance.randrange(1, SWITCHING)
+            process = run(name, "rebalance", file, moment)
             said, _ = process.communicate(timeout=120)
             assert process.returncode in (0, -signal.SIGKILL), said
             kills += process.returncode != 0
