@@ -20,7 +20,8 @@ from ..drivers import connections, traits_of
 from ..errors import MissingShardKey, ShardMoved, WrongShard
 from ..home import Home
 from ..shards import fences, pruning
-from ..shards.stored import MapState, StoredMap
+from ..shards.mapstate import CLOSED, MapState
+from ..shards.stored import StoredMap
 
 __all__ = ["guarded", "patiently", "run", "stream", "write"]
 
@@ -29,9 +30,6 @@ _END: Any = object()
 
 #: Seconds between two attempts.
 PAUSE = 0.003
-
-#: In place of the shard of a unit that is closed, while a query is asked what it touches.
-CLOSED = "\0closed"
 
 
 def patiently(stored: StoredMap, run: Callable[[], Any]) -> Any:
@@ -47,14 +45,14 @@ def patiently(stored: StoredMap, run: Callable[[], Any]) -> Any:
         token = stored.view(stored.current())
         try:
             return run()
-        except ShardMoved as error:
-            moved = error
+        except ShardMoved:
+            # It is not kept: its traceback would keep the cursor, and in SQLite the lock, of what was read.
+            now = time.monotonic()
+            deadline = now + stored.patience if deadline is None else deadline
+            if now >= deadline or _in_transaction(stored):
+                raise
         finally:
             stored.unview(token)
-        now = time.monotonic()
-        deadline = now + stored.patience if deadline is None else deadline
-        if now >= deadline or _in_transaction(stored):
-            raise moved
         connections.pause(stored.database, PAUSE)
         stored.refresh()
 
@@ -184,7 +182,8 @@ def _touched(
     owners = tuple(CLOSED if unit in fence.units else owner for unit, owner in enumerate(state.owners))
     if home.rule is None:
         return set()  # a reference model, which every shard has
-    with stored.viewing(replace(state, owners=owners, names=(*state.names, CLOSED))):
+    names = (*state.names, CLOSED)
+    with stored.viewing(replace(state, owners=owners, names=names, closed=fence.units)):
         try:
             found = pruning.footprint(home, query)
         except (MissingShardKey, WrongShard):

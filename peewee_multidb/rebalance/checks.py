@@ -35,8 +35,8 @@ def check_models(models: Sequence[Any]) -> StoredMap:
     stored = getattr(first.rule, "map", None)
     if not isinstance(stored, StoredMap):
         raise ConfigurationError(
-            f"{first.model.__name__} has a sharding rule whose map is fixed. Give a rule of HashShards or "
-            "RangeShards a StoredMap, in every program, before rows can move."
+            f"{first.model.__name__} has a sharding rule whose map is fixed. Give a rule of HashShards, "
+            "RangeShards or LookupShards a StoredMap, in every program, before rows can move."
         )
     for home in homes:
         name = home.model.__name__

@@ -83,7 +83,7 @@ class Plan:
 
 
 def choose(
-    owners: Sequence[str],
+    owners: Sequence[str] | Mapping[int, str],
     rows: Mapping[int, int],
     *,
     add: Iterable[str] = (),
@@ -95,7 +95,7 @@ def choose(
     that stay have among themselves is left as it is. A shard that is removed gives everything away.
 
     Args:
-        owners: the shard of each unit.
+        owners: the shard of each unit, by its number.
         rows: how many rows each unit has; one without any may be left out.
         add: the shards that come.
         remove: the shards that go.
@@ -104,25 +104,26 @@ def choose(
         The new shard of each unit that moves.
     """
     new, gone = list(add), set(remove)
-    names = [*dict.fromkeys(name for name in owners if name not in gone and name not in new), *new]
-    weights = _weights(owners, rows)
+    owned = dict(owners if isinstance(owners, Mapping) else enumerate(owners))
+    names = [*dict.fromkeys(name for name in owned.values() if name not in gone and name not in new), *new]
+    weights = _weights(owned, rows)
     load = dict.fromkeys([*names, *gone], 0.0)
-    for unit, name in enumerate(owners):
+    for unit, name in owned.items():
         load[name] = load.get(name, 0.0) + weights[unit]
     moves: dict[int, str] = {}
-    for unit, name in enumerate(owners):
+    for unit, name in owned.items():
         if name in gone:
             target = min(names, key=lambda one: load[one])
             moves[unit] = target
             load[target] += weights[unit]
-    total = sum(weights)
+    total = sum(weights.values())
     share = total / len(names)
     # A few large units cannot be shared out evenly: the last may stand over by half.
-    largest = max(weights, default=0.0)
+    largest = max(weights.values(), default=0.0)
     budget = sum(rows.values()) / len(names) * len(new) * MOST if new else 0.0
     givers = [name for name in names if name not in new]
     mine: dict[str, list[int]] = {name: [] for name in givers}
-    for unit, name in enumerate(owners):
+    for unit, name in owned.items():
         if name in mine:
             mine[name].append(unit)
     for name in givers:
@@ -149,8 +150,8 @@ def choose(
     return moves
 
 
-def _weights(owners: Sequence[str], rows: Mapping[int, int]) -> list[float]:
+def _weights(owners: Mapping[int, str], rows: Mapping[int, int]) -> dict[int, float]:
     """Return the weight of each unit: what rows it has, and what rows it will get as likely as any other."""
     total = sum(rows.values())
     each = 1 / len(owners)
-    return [each + (rows.get(unit, 0) / total if total else 0.0) for unit in range(len(owners))]
+    return {unit: each + (rows.get(unit, 0) / total if total else 0.0) for unit in owners}

@@ -15,7 +15,7 @@ __all__ = ["copy"]
 
 
 def copy(stored: StoredMap, models: Sequence[Any], state: MapState, patience: float, chunk: int) -> None:
-    """Make the tables of reference models equal in every shard that has no unit yet.
+    """Make the tables of reference models equal in every shard that has just come.
 
     It is done behind the fences of the two shards, so that no write comes in between; the tables are small.
 
@@ -29,8 +29,8 @@ def copy(stored: StoredMap, models: Sequence[Any], state: MapState, patience: fl
     Raises:
         RebalanceError: a lock could not be had, or a model has no primary key.
     """
-    filled = next(name for name in state.owners)
-    for name in (name for name in state.names if name not in state.owners):
+    filled = next(name for name in state.names if name not in state.fresh)
+    for name in state.fresh:
         for model in models:
             if not model._meta.primary_key:
                 raise RebalanceError(f"{model.__name__} has no primary key, by which rows can be compared.")

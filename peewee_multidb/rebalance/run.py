@@ -16,6 +16,7 @@ from ..shards.stored import MapState, StoredMap
 from . import references
 from .checks import check_databases, check_models, check_tables, references_of
 from .copying import Copying
+from .owners import CHANGED, MapOwners, owners_of
 from .plan import Move, Plan, choose
 from .progress import Progress, drawn, silent
 from .sole import sole
@@ -84,6 +85,7 @@ class Rebalance:
         self.stored: StoredMap = check_models(models)
         self.models: list[Any] = peewee.sort_models(models)  # type: ignore[attr-defined]
         self.rule: Any = self.models[0]._meta.home.rule
+        self._owners: MapOwners = owners_of(self.rule)
         self.chunk = chunk
         self.batch = batch
         self.patience = patience
@@ -99,39 +101,44 @@ class Rebalance:
 
         Args:
             add: database names of new shards, each of which gets its share.
-            remove: shards that give everything away.
-            move: keys whose unit is to go to the shard of that name, with every other key of the unit.
+            remove: shards that give everything away. Of a directory, they can be given new keys all the same.
+            move: keys whose unit is to go to the shard of that name, with every other key of the unit; a key
+                of a directory goes alone.
 
         Raises:
-            ConfigurationError: one is added that is there or removed that is not, or none is left.
+            ConfigurationError: one is added that is there or removed that is not, or none is left; or a key
+                is not in the directory.
         """
         add, remove = tuple(add), tuple(remove)
         state = self.stored.refresh()
         check_databases(self.stored, (*state.names, *add))
+        owners = self._owners.all(state)
+        owning = set(owners.values())
         for name in add:
-            if name in state.owners:
+            if name in owning:
                 raise ConfigurationError(f"{name!r} is a shard already; add= takes new ones.")
         for name in remove:
             if name not in state.names:
                 raise ConfigurationError(
                     f"{name!r} is no shard of {self.stored.name!r}; remove= takes those."
                 )
-        if not {*state.owners, *add} - set(remove):
+        if remove and not {*owning, *add} - set(remove):
             raise ConfigurationError("remove= leaves no shard at all.")
-        counts = self._count(state)
+        counts = self._count(state, owners)
         totals = {unit: sum(rows.values()) for unit, rows in counts.items()}
-        wanted = choose(state.owners, totals, add=add, remove=remove) if add or remove else {}
+        wanted = choose(owners, totals, add=add, remove=remove) if (add or remove) and owners else {}
         for key, name in (move or {}).items():
             if name not in (*state.names, *add):
                 raise ConfigurationError(f"{name!r} is no shard of {self.stored.name!r}; add= it first.")
-            wanted[self._unit(key)] = name
+            value = pruning.key_value(self.models[0]._meta.home, key)
+            wanted[self._owners.unit(value, owners)] = name
         moves = [
-            Move(unit, state.owners[unit], name, counts.get(unit, {}))
+            Move(unit, owners[unit], name, counts.get(unit, {}))
             for unit, name in sorted(wanted.items())
-            if state.owners[unit] != name
+            if owners[unit] != name
         ]
         rows, units = dict.fromkeys(state.names, 0), dict.fromkeys(state.names, 0)
-        for unit, name in enumerate(state.owners):
+        for unit, name in owners.items():
             rows[name] += totals.get(unit, 0)
             units[name] += 1
         names = tuple(name for name in (*state.names, *add) if name not in remove)
@@ -139,10 +146,7 @@ class Rebalance:
             self.stored.name, tuple(moves), rows, units, names, tuple(model.__name__ for model in self.models)
         )
 
-    def _unit(self, key: Any) -> int:
-        return int(self.rule.unit_of(pruning.key_value(self.models[0]._meta.home, key)))
-
-    def _count(self, state: MapState) -> dict[int, dict[str, int]]:
+    def _count(self, state: MapState, owners: Mapping[int, str]) -> dict[int, dict[str, int]]:
         """Return how many rows each unit has, of each model by its name."""
         counts: dict[int, dict[str, int]] = {}
         for name in state.names:
@@ -153,7 +157,7 @@ class Rebalance:
                 with self._progress(f"count {model.__name__} in {name}", table.count()) as advance:
                     for key in table.each(10 * self.chunk, fields):
                         unit = self.rule.unit_of(key[0] if len(key) == 1 else key)
-                        if state.owners[unit] == name:
+                        if owners.get(unit) == name:
                             of = counts.setdefault(unit, {})
                             of[model.__name__] = of.get(model.__name__, 0) + 1
                         advance(1)
@@ -165,7 +169,8 @@ class Rebalance:
     def pending(self) -> Mapping[int, tuple[str, str]]:
         """The units of an unfinished run that have not been switched: number to (from, to)."""
         state = self.stored.refresh()
-        return {unit: move for unit, move in state.moving.items() if state.owners[unit] != move[1]}
+        owners = self._owners.moving(state)
+        return {unit: move for unit, move in state.moving.items() if owners[unit] != move[1]}
 
     def run(self, plan: Plan, *, dry_run: bool = False) -> Report:
         """Move what the plan says.
@@ -179,27 +184,28 @@ class Rebalance:
         """
         with sole(self.stored):
             state = self.stored.refresh()
-            if state.moving:
+            if state.moving or state.fresh:
                 raise RebalanceError(
                     f"A rebalance of {self.stored.name!r} is unfinished: resume() or abandon() it first."
                 )
-            for move in plan.moves:
-                if state.owners[move.unit] != move.source:
-                    raise RebalanceError("The map has changed since the plan was made: make a new one.")
+            owners = self._owners.all(state)
+            if any(owners.get(move.unit) != move.source for move in plan.moves):
+                raise RebalanceError(CHANGED)
             names = (*state.names, *(name for name in plan.names if name not in state.names))
             check_databases(self.stored, names)
             check_tables(self.stored, self.models, sorted({move.source for move in plan.moves}))
-            if dry_run or not plan.moves:
-                return Report((), 0)
             new = [name for name in names if name not in state.names]
+            # New keys can be put into a shard of a directory that none moves to.
+            if dry_run or not (plan.moves or (new and self._owners.keeps_names)):
+                return Report((), 0)
             for name in new:
                 fences.create(self.stored.shard(name), name, self.stored.name)
                 for model in (*references_of(self.rule), *self.models):
                     create_in(model, name)
             moving = {move.unit: (move.source, move.target) for move in plan.moves}
             epochs = {**dict.fromkeys(new, 0), **state.epochs}
-            state = self.stored.write(replace(state, names=names, moving=moving, epochs=epochs))
-            return self._go_on(state)
+            state = replace(state, names=names, epochs=epochs, fresh=tuple(new))
+            return self._go_on(self._owners.announce(state, moving))
 
     def resume(self) -> Report:
         """Finish a run that was killed or that failed; does nothing when there is none.
@@ -210,7 +216,7 @@ class Rebalance:
         with sole(self.stored):
             state = self.stored.refresh()
             check_databases(self.stored, state.names)
-            return self._go_on(state) if state.moving else Report((), 0)
+            return self._go_on(state) if state.moving or state.fresh else Report((), 0)
 
     def abandon(self) -> None:
         """Give up an unfinished run: units that were switched stay where they are, the others too.
@@ -221,10 +227,12 @@ class Rebalance:
         with sole(self.stored):
             state = self.stored.refresh()
             check_databases(self.stored, state.names)
-            if state.moving:
+            if state.moving or state.fresh:
                 copying = self._copying(state)
                 copying.prepare()
-                Switching(self.stored, copying, self.patience).recover(state)
+                Switching(self._owners, copying, self.patience).recover(state)
+                if self._owners.keeps_names:
+                    self._fill(time.monotonic() + 1.1 * state.lifetime)
                 self._end(copying)
 
     def _copying(self, state: MapState) -> Copying:
@@ -235,17 +243,28 @@ class Rebalance:
         announced = time.monotonic() + 1.1 * state.lifetime
         copying = self._copying(state)
         copying.prepare()
-        switching = Switching(self.stored, copying, self.patience)
+        switching = Switching(self._owners, copying, self.patience)
         switching.recover(state)
-        references.copy(self.stored, list(references_of(self.rule)), state, self.patience, self.chunk)
         batches = []
-        if self.pending:
+        if self.pending or state.fresh:
             self._copy(copying)
-            time.sleep(max(0.0, announced - time.monotonic()))
+            self._fill(announced)
             batches = self._switch(copying, switching)
         strays = self._strays(copying)
         self._end(copying)
         return Report(tuple(batches), strays)
+
+    def _fill(self, announced: float) -> None:
+        """Wait until everybody writes reference models to new shards, too, and copy the rows that these lack.
+
+        Args:
+            announced: the moment, of ``time.monotonic()``, from which everybody does.
+        """
+        time.sleep(max(0.0, announced - time.monotonic()))
+        state = self.stored.refresh()
+        if state.fresh:
+            references.copy(self.stored, list(references_of(self.rule)), state, self.patience, self.chunk)
+            self.stored.write(replace(self.stored.refresh(), fresh=()))
 
     def _copy(self, copying: Copying) -> None:
         for stage, work in (("copy", copying.copy), ("compare", copying.compare)):
@@ -282,13 +301,13 @@ class Rebalance:
 
     def _strays(self, copying: Copying) -> int:
         """Return how many rows are in a shard that their unit has left."""
-        owners, strays = self.stored.refresh().owners, 0
+        owners, strays = self._owners.all(self.stored.refresh()), 0
         for source in copying.sources:
             for model in copying.models:
                 table, unit_of = copying.own[source, model], self.rule.unit_of
                 fields = [model._meta.fields[field] for field in model._meta.home.shard_key]
                 for key in table.each(10 * self.chunk, fields):
-                    strays += owners[unit_of(key[0] if len(key) == 1 else key)] != source
+                    strays += owners.get(unit_of(key[0] if len(key) == 1 else key), source) != source
         return strays
 
     def _end(self, copying: Copying) -> None:
@@ -296,9 +315,7 @@ class Rebalance:
         state = self.stored.refresh()
         # Copies of the map that know of nothing but the new owners, and replicas, have until then.
         time.sleep(max(self.drain, 1.1 * state.lifetime))
-        state = self.stored.refresh()
-        names = tuple(name for name in state.names if name in state.owners)
-        self.stored.write(replace(state, names=names, moving={}))
+        self._owners.end(self.stored.refresh())
 
 
 def _batches(units: Sequence[int], rows: Mapping[int, int], most: int) -> list[list[int]]:

@@ -27,6 +27,7 @@ from ..errors import RebalanceError
 from ..shards import fences
 from ..shards.stored import MapState, StoredMap
 from .copying import Copying
+from .owners import MapOwners
 from .tables import quoted
 from .waiting import persist
 
@@ -56,13 +57,14 @@ class Switching:
     """Switches units from shard to shard.
 
     Args:
-        stored: the map.
+        owners: where it is written down who has what.
         copying: the copies.
         patience: seconds that a lock is tried for, over and over.
     """
 
-    def __init__(self, stored: StoredMap, copying: Copying, patience: float) -> None:
-        self.stored = stored
+    def __init__(self, owners: MapOwners, copying: Copying, patience: float) -> None:
+        self.owners = owners
+        self.stored: StoredMap = owners.stored
         self.copying = copying
         self.patience = patience
 
@@ -128,11 +130,8 @@ class Switching:
     def finish(self, state: MapState) -> None:
         """Say in the map where the units are now, and open the shards."""
         batch: Any = state.batch
-        owners = list(state.owners)
-        for unit in batch["units"]:
-            owners[unit] = batch["target"]
         epochs = {**state.epochs, batch["source"]: batch["epochs"][0], batch["target"]: batch["epochs"][1]}
-        self.stored.write(replace(state, owners=tuple(owners), epochs=epochs, batch=None))
+        self.owners.hand_over(replace(state, epochs=epochs, batch=None), batch["units"], batch["target"])
         for name in (batch["source"], batch["target"]):
             self._open(name)
         for model in self.copying.models:

@@ -229,7 +229,9 @@ class Side(TableOf):
         """Make the table and its indexes; in place of one that was left half made."""
         if self.exists():
             return
-        unit = "CAST(0 AS SIGNED)" if self.traits.engine == "mysql" else "CAST(0 AS INTEGER)"
+        # MariaDB makes the column as wide as the number.
+        kind = "SIGNED" if self.traits.engine == "mysql" else "BIGINT"
+        unit = f"CAST({2**63 - 1} AS {kind})"
         source = quoted(self.database, self.model._meta.schema, self.model._meta.table_name)
         with self.database.atomic():
             self.run(

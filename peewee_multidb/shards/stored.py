@@ -5,17 +5,18 @@ copy counts for a limited time only, its lease. `Rebalance` announces a move in 
 lease before anything changes its shard. So a process whose copy announces nothing, and whose lease has not
 run out, need not ask anybody: nothing can have moved. One that knows of a move asks the shards themselves,
 see `peewee_multidb.shards.fences`.
+
+The map of a directory has no units: which shard has which key is in `peewee_multidb.shards.lookup`.
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar, Token
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import wraps
 from typing import Any, TypeVar
 
@@ -26,6 +27,7 @@ from ..errors import ConfigurationError, ShardMoved
 from ..registry import Databases, databases
 from . import fences
 from .maps import spread
+from .mapstate import MapState
 from .rules import checked_names
 
 __all__ = ["MapState", "StoredMap", "retry_moved"]
@@ -43,67 +45,11 @@ UPDATE = (
     f"UPDATE {TABLE} SET version = {{param}}, content = {{param}} "
     "WHERE name = {param} AND version = {param}"
 )
+TOUCH = f"UPDATE {TABLE} SET version = version WHERE name = {{param}}"
 NAME_LENGTH = 64
 
 #: How long `retry_moved` waits between two attempts, in seconds.
 PAUSE = 0.005
-
-
-@dataclass(frozen=True, slots=True)
-class MapState:
-    """What the stored map said at one moment.
-
-    Attributes:
-        version: grows with every change.
-        names: every shard, those that have nothing yet too.
-        owners: the shard of each unit (bucket or range), by its number.
-        epochs: how often units came to or left each shard; the shard's own row says the same.
-        moving: the units that a rebalance has announced: number to (from, to).
-        batch: what is being switched right now, or None.
-        lifetime: seconds that a copy counts for.
-        expires: the moment, of ``time.monotonic()``, until which this copy counts.
-    """
-
-    version: int
-    names: tuple[str, ...]
-    owners: tuple[str, ...]
-    epochs: Mapping[str, int]
-    moving: Mapping[int, tuple[str, str]]
-    batch: Mapping[str, Any] | None
-    lifetime: float
-    expires: float = 0.0
-
-    @property
-    def counts(self) -> bool:
-        """Whether the lease runs."""
-        return time.monotonic() < self.expires
-
-    def dump(self) -> str:
-        """Return the text that the table keeps."""
-        return json.dumps(
-            {
-                "names": list(self.names),
-                "owners": _runs(self.owners),
-                "epochs": dict(self.epochs),
-                "moving": {str(unit): list(move) for unit, move in self.moving.items()},
-                "batch": self.batch,
-                "lifetime": self.lifetime,
-            }
-        )
-
-    @classmethod
-    def load(cls, version: int, content: str) -> MapState:
-        """Return the state that a row of the table says; it has no lease yet."""
-        found = json.loads(content)
-        return cls(
-            version=version,
-            names=tuple(found["names"]),
-            owners=tuple(name for count, name in found["owners"] for _ in range(count)),
-            epochs=found["epochs"],
-            moving={int(unit): (move[0], move[1]) for unit, move in found["moving"].items()},
-            batch=found["batch"],
-            lifetime=found["lifetime"],
-        )
 
 
 class StoredMap:
@@ -113,7 +59,7 @@ class StoredMap:
         name: of the map, at most 64 characters; each sharding rule has a map of its own.
         shards: the database names of the shards to begin with; later on the table says it.
         db: the database name where the table is.
-        units: how many buckets or ranges the rule has.
+        units: how many buckets or ranges the rule has; 0 for the keys of a `LookupShards` directory.
         registry: where `db` and the shards are looked up; None for the registry of the models.
         lifetime: seconds that a process goes by its copy before it looks again.
         patience: seconds that a query waits for a unit that is being switched, before `ShardMoved`.
@@ -305,11 +251,12 @@ class StoredMap:
         for name in self.refresh().names:
             fences.create(self.shard(name), name, self.name)
 
-    def write(self, state: MapState) -> MapState:
+    def write(self, state: MapState, also: Callable[[], None] | None = None) -> MapState:
         """Replace the stored map, if it is still of the version that `state` was made from.
 
         Args:
             state: the new state, with the version of the old one.
+            also: what else changes in the same transaction, behind the lock of the map's row.
 
         Raises:
             ShardMoved: somebody else changed the map meanwhile.
@@ -320,12 +267,30 @@ class StoredMap:
                 UPDATE.format(param=database.param),
                 (state.version + 1, state.dump(), self.name, state.version),
             ).rowcount
+            if changed == 1 and also is not None:
+                also()
         if changed != 1:
             raise ShardMoved(
                 f"The shard map {self.name!r} was changed by somebody else meanwhile (its version is no "
                 f"longer {state.version}). Run it again."
             )
         return self.refresh()
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[MapState]:
+        """A transaction in which nobody else changes the map, and what the map says in it.
+
+        Raises:
+            ConfigurationError: the map is not in its table yet.
+        """
+        self.current()
+        database = self.database
+        with database.atomic():
+            database.execute_sql(TOUCH.format(param=database.param), (self.name,))
+            row = self._row(database)
+            if row is None:
+                raise ConfigurationError(f"The shard map {self.name!r} is no longer in {self.db!r}.")
+            yield MapState.load(*row)
 
     def _row(self, database: Any) -> tuple[int, str] | None:
         # A statement that fails would spoil an open transaction.
@@ -341,16 +306,6 @@ class StoredMap:
 
     def __repr__(self) -> str:
         return f"StoredMap({self.name!r}, {', '.join(map(repr, self.initial))}, db={self.db!r})"
-
-
-def _runs(owners: Sequence[str]) -> list[list[Any]]:
-    runs: list[list[Any]] = []
-    for name in owners:
-        if runs and runs[-1][1] == name:
-            runs[-1][0] += 1
-        else:
-            runs.append([1, name])
-    return runs
 
 
 def retry_moved(function: F) -> F:

@@ -16,7 +16,7 @@ import pytest
 
 from peewee_multidb import databases
 from peewee_multidb.testing.servers import MariaDBServer
-from tests.rebalance import shop
+from tests.rebalance.shop import NAMES, SHOPS
 from tests.scale import scaled
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -24,6 +24,8 @@ WRITERS = 2
 KILLS = scaled(3)
 #: How many moments (before or after a statement or a commit) a whole run has, about.
 MOMENTS = 1500
+#: How many of these a few switches have.
+SWITCHING = 400
 
 
 def run(*arguments: Any) -> subprocess.Popen[str]:
@@ -32,12 +34,12 @@ def run(*arguments: Any) -> subprocess.Popen[str]:
 
 
 @contextmanager
-def writers(folder: Path, urls: Path) -> Iterator[list[Any]]:
+def writers(shop: str, folder: Path, urls: Path) -> Iterator[list[Any]]:
     """Processes that write and read until the end of the block; then what each expects is in the list."""
     expected: list[Any] = []
     with ExitStack() as running:
-        started = [run("write", urls, number, folder / f"{number}.json") for number in range(WRITERS)]
-        started.append(run("read", urls, folder / f"{WRITERS}.json"))
+        started = [run(shop, "write", urls, number, folder / f"{number}.json") for number in range(WRITERS)]
+        started.append(run(shop, "read", urls, folder / f"{WRITERS}.json"))
         for process in started:
             running.callback(process.kill)
         for process in started:
@@ -52,21 +54,24 @@ def writers(folder: Path, urls: Path) -> Iterator[list[Any]]:
             expected.append(json.loads((folder / f"{number}.json").read_text()))
 
 
-def kill_and_check(folder: Path, urls: dict[str, str], seed: int) -> None:
+def kill_and_check(name: str, folder: Path, urls: dict[str, str], seed: int) -> None:
+    shop = SHOPS[name]
     file = folder / "urls.json"
     file.write_text(json.dumps(urls))
-    shop.open_shop(urls)
+    shop.open(urls)
     quiet = {key: row[1:] for key, row in shop.rows().items()}
     databases.close_all()
     chance = random.Random(seed)
     kills = 0
-    with writers(folder, file) as expected:
+    with writers(name, folder, file) as expected:
         while kills < KILLS:
-            process = run("rebalance", file, chance.randrange(1, MOMENTS))
+            # Copying takes long, so most are told to die while they switch.
+            moment = chance.randrange(1, MOMENTS) if kills % 4 == 3 else -chance.randrange(1, SWITCHING)
+            process = run(name, "rebalance", file, moment)
             said, _ = process.communicate(timeout=120)
             assert process.returncode in (0, -signal.SIGKILL), said
             kills += process.returncode != 0
-        process = run("rebalance", file, 0)
+        process = run(name, "rebalance", file, 0)
         said, _ = process.communicate(timeout=120)
         assert process.returncode == 0, said
     found = shop.rows()
@@ -87,20 +92,29 @@ def closed_afterwards() -> Iterator[None]:
     yield
     databases.close_all()
     databases.configure({})
+    SHOPS["keys"].rule.refresh()
 
 
-def test_killed_on_sqlite(tmp_path: Path) -> None:
-    urls = {name: f"sqlite:///{tmp_path}/{name}.db?synchronous=0&timeout=30" for name in shop.NAMES}
-    kill_and_check(tmp_path, urls, seed=1)
+moved = pytest.mark.parametrize("name", SHOPS)
 
 
-def test_killed_on_postgresql(tmp_path: Path, postgres_urls: Callable[[int], list[str]]) -> None:
-    kill_and_check(tmp_path, dict(zip(shop.NAMES, postgres_urls(4), strict=True)), seed=2)
+@moved
+def test_killed_on_sqlite(name: str, tmp_path: Path) -> None:
+    urls = {name: f"sqlite:///{tmp_path}/{name}.db?synchronous=0&timeout=30" for name in NAMES}
+    kill_and_check(name, tmp_path, urls, seed=1)
 
 
+@moved
+def test_killed_on_postgresql(
+    name: str, tmp_path: Path, postgres_urls: Callable[[int], list[str]]
+) -> None:
+    kill_and_check(name, tmp_path, dict(zip(NAMES, postgres_urls(4), strict=True)), seed=2)
+
+
+@moved
 def test_killed_on_mariadb(
-    tmp_path: Path, mariadb_server: MariaDBServer, mariadb_urls: Callable[[int], list[str]]
+    name: str, tmp_path: Path, mariadb_server: MariaDBServer, mariadb_urls: Callable[[int], list[str]]
 ) -> None:
     # A server that writes a binary log lets nobody else make triggers.
     mariadb_server.execute("SET GLOBAL log_bin_trust_function_creators = 1")
-    kill_and_check(tmp_path, dict(zip(shop.NAMES, mariadb_urls(4), strict=True)), seed=3)
+    kill_and_check(name, tmp_path, dict(zip(NAMES, mariadb_urls(4), strict=True)), seed=3)

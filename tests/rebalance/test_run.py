@@ -32,6 +32,23 @@ def test_a_new_shard_gets_tables_rows_and_reference_rows_and_nothing_else_stays(
     assert full_shop.Order.select().count() == 60
 
 
+def test_a_new_shard_gets_reference_rows_of_those_who_do_not_know_it_yet(
+    full_shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process writes reference models to the shards of its copy of the map, until that is read anew."""
+    moves = full_shop.moves()
+    compare = moves._copy
+
+    def meanwhile(copying: Any) -> None:
+        compare(copying)
+        for name in ("s1", "s2"):
+            full_shop.execute(name, "INSERT INTO country (code) VALUES ('fr')")
+
+    monkeypatch.setattr(moves, "_copy", meanwhile)
+    moves.run(moves.plan(add=["s3"]))
+    assert [row.code for row in full_shop.Country.select().using("s3")] == ["ca", "de", "fr"]
+
+
 def test_a_shard_that_is_removed_is_empty_and_no_longer_asked(full_shop: Shop) -> None:
     moves = full_shop.moves()
     moves.run(moves.plan(remove=["s1"]))

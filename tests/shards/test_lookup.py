@@ -13,9 +13,11 @@ from peewee import CharField
 from peewee_multidb import (
     ConfigurationError,
     Databases,
+    HashShards,
     InvalidShardKey,
     LookupShards,
     Model,
+    StoredMap,
     database_of,
     explain_route,
 )
@@ -206,6 +208,29 @@ def test_a_shard_that_the_rule_does_not_know_is_an_error() -> None:
 def test_what_makes_no_sense_is_refused(make: Any, says: str) -> None:
     with pytest.raises(ConfigurationError, match=says):
         make()
+
+
+def test_what_does_not_fit_the_map_is_refused() -> None:
+    def map_of(name: str = "tenants", **options: Any) -> StoredMap:
+        return StoredMap(name, *NAMES, **{"db": "directory", "units": 0, **options})
+
+    for make, message in (
+        (lambda: LookupShards("s0", map=map_of()), "names or a map"),
+        (lambda: LookupShards(map=map_of(), directory="s1"), "in the database of its map"),
+        (lambda: LookupShards(map=map_of(), name="other"), "has the name of it"),
+        (lambda: LookupShards(map="s1"), "takes a StoredMap"),  # type: ignore[arg-type]
+        (lambda: LookupShards(map=map_of(units=8)), r"say StoredMap\(..., units=0\)"),
+        (lambda: HashShards(map=map_of(), key="x"), "the rule has 1024 units"),
+        (lambda: LookupShards("s0", key="x"), "directory is the name of a database"),
+        (lambda: LookupShards(map=map_of(registry=own), registry=Databases()), "two registries"),
+    ):
+        with pytest.raises(ConfigurationError, match=message):
+            make()
+    late = LookupShards(map=map_of(), registry=own, unknown="s9")
+    late.prepare()
+    for place in (late.shard_of, late.find):
+        with pytest.raises(ConfigurationError, match="'s9' is not among the shards"):
+            place("x")
 
 
 def test_a_model_of_another_registry_is_refused() -> None:
