@@ -75,7 +75,8 @@ class Health:
             if server.resting_until is None:
                 server.checked = now
             else:
-                server.resting_until = now + self._settings.backoff
+                # Half of it, so that a server that is back gets reads within the whole of it.
+                server.resting_until = now + self._settings.backoff / 2
             with server.lock:
                 alone, server.is_probed = not server.is_probed, True
             if alone:

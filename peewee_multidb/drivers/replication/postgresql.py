@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 import peewee
 
+from .. import failures
 from .base import Position, Replication, ServerState, one_row
 
 __all__ = ["LSN", "POSTGRESQL", "PostgresqlReplication"]
@@ -134,6 +135,9 @@ class PostgresqlReplication(Replication):
                     results.append(action(database))
         except peewee.PeeweeException as error:
             failure = error
+            if _breaks(error):
+                # What is left of the pipeline is of no use, whatever the connection says of itself.
+                conn.close()
 
         def finish() -> R:
             if failure is not None:
@@ -157,6 +161,12 @@ class PostgresqlReplication(Replication):
 
     def is_replica_of(self, replica: ServerState, primary: ServerState) -> bool:
         return bool(replica.identity == primary.identity)
+
+
+def _breaks(error: peewee.PeeweeException) -> bool:
+    """Whether an error in a pipeline is not one that the server reports of a statement."""
+    is_kind = isinstance(error, (peewee.OperationalError, peewee.InterfaceError))
+    return is_kind and not getattr(failures.original(error), "sqlstate", None)
 
 
 #: The one that the traits of PostgreSQL name.

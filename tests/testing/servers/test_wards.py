@@ -17,7 +17,10 @@ from tests.testing.servers.conftest import Engine, gone_within
 ROOT = Path(__file__).parents[3]
 
 CHILD = """
+import signal
 import time
+# A run in the background of a shell ignores it, and its children with it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from peewee_multidb.testing.servers import {engine}
 servers = [{engine}().start()]
 {more}
