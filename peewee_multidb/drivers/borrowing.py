@@ -184,9 +184,7 @@ class Borrowed:
         if self.thread == threading.get_ident():
             self._roll_back_kept()
         states = {
-            key: one
-            for key, one in self._states.items()
-            if not one[1]["closed"] and id(one[1]) not in shared
+            key: one for key, one in self._states.items() if not one[1]["closed"] and id(one[1]) not in shared
         }
         if not states or self._process != os.getpid():
             return

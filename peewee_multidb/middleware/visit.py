@@ -119,10 +119,8 @@ class Visit:
     # Refusing
 
     def reply(self, error: BaseException) -> Reply | None:
-        """Return the answer to a request that failed with an error, or None if it is the application's own."""
+        """Return the answer to a request that failed, or None if the error is the application's own."""
         refusal = self._rules.refusal(error)
         if refusal is None:
             return None
         return self._rules.reply(self.request, refusal, self.tenant)
-
-
