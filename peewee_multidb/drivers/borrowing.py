@@ -6,8 +6,8 @@ finds connections that belong to that work alone, and that are given back when i
 
 * what the thread or task that began it has opened, by `Borrowed.end` or `Borrowed.aend`;
 * what another thread has opened, to which the context was copied (``asyncio.to_thread``, the thread pool of
-  Starlette), when that copy is dropped, which is when the function returned that ran in it. Nobody else knows:
-  the thread may go on when the request is over.
+  Starlette), when that copy is dropped, which is when the function returned that ran in it. Nothing else
+  tells: the thread may go on when the request is over.
 
 A connection that the thread itself had open before is used as it is and stays open, so that a test can wrap a
 request in its transaction. An event loop's thread serves many requests at once, so there only a transaction
@@ -30,7 +30,7 @@ from typing import Any
 
 import peewee
 
-__all__ = ["Borrowed", "Held", "ThreadState", "current", "disown", "forget", "held", "own", "watch_tasks"]
+__all__ = ["Borrowed", "Held", "ThreadState", "current", "disown", "forget", "held", "own", "switch", "watch_tasks"]
 
 logger = logging.getLogger("peewee_multidb")
 
@@ -200,6 +200,9 @@ _current: ContextVar[Borrowed | None] = ContextVar("peewee_multidb_borrowed", de
 
 #: Return the piece of work that this context is in, or None.
 current = _current.get
+
+#: Make a piece of work the current one, without regard to the one before.
+switch = _current.set
 
 
 def _leave(work: Borrowed) -> None:
