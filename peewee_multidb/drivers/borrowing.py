@@ -30,7 +30,18 @@ from typing import Any
 
 import peewee
 
-__all__ = ["Borrowed", "Held", "ThreadState", "current", "disown", "forget", "held", "own", "switch", "watch_tasks"]
+__all__ = [
+    "Borrowed",
+    "Held",
+    "ThreadState",
+    "current",
+    "disown",
+    "forget",
+    "held",
+    "own",
+    "switch",
+    "watch_tasks",
+]
 
 logger = logging.getLogger("peewee_multidb")
 
@@ -346,12 +357,23 @@ def own(database: Any) -> None:
     """
     state = database._state
     if type(state) is peewee._ConnectionLocal:
-        state.__class__ = ThreadState
+        state = database._state = _with_class(state)
         if state.__dict__["conn"] is not None:
             one = Held(state.__dict__["conn"], state, state.__dict__["transactions"])
             state.__dict__["held"] = held[id(one)] = one
     if isinstance(state, ThreadState):
         _owners[id(state)] = database
+
+
+def _with_class(state: Any) -> Any:
+    try:
+        state.__class__ = ThreadState
+    except TypeError:
+        # The locals of gevent keep their class, so only this greenlet's connection comes along.
+        kept = dict(state.__dict__)
+        state = ThreadState()
+        state.__dict__.update(kept)
+    return state
 
 
 def watch_tasks(database: Any) -> None:

@@ -174,7 +174,7 @@ class AsyncMultiDBComponent(_Component):
                 resp.append_header(name, value)
             stream: Any = resp.stream
             if stream is not None and hasattr(stream, "__aiter__"):
-                resp.stream = _AsyncBody(stream, visit)
+                resp.stream = _AsyncBody(stream, visit)  # type: ignore[assignment]
                 is_over = False
         finally:
             if is_over:

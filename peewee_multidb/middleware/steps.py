@@ -1,4 +1,4 @@
-"""The edges of a request: what was there before it, and a body that is made after the call that returned it."""
+"""The edges of a request: what was there before it, and a body that is made after the call returned."""
 
 from __future__ import annotations
 
