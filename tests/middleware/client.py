@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import json
 import os
 import re
@@ -11,6 +12,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -96,6 +98,23 @@ class Server:
         answer = self.raw("\r\n".join([*lines, "", ""]).encode("latin-1"))
         assert answer is not None, f"{self.name} hung up: {self.logged()[-4000:]}"
         return answer
+
+    @contextlib.contextmanager
+    def keeping(self) -> Iterator[Callable[[str, str, str], bytes]]:
+        """Call what this gives for the body of a response; all on one connection, unless the server closes it."""
+        connection = http.client.HTTPConnection(*self.address, timeout=TIMEOUT)
+
+        def ask(method: str, target: str, tenant: str) -> bytes:
+            connection.request(method, target, headers={"X-Tenant": tenant})
+            response = connection.getresponse()
+            content = response.read()
+            assert response.status == 200, (content, self.logged()[-3000:])
+            return content.strip()
+
+        try:
+            yield ask
+        finally:
+            connection.close()
 
     def abandon(self, target: str, tenant: str) -> bytes:
         """Begin to read a response and go away in the middle of it; return what was read."""
