@@ -30,6 +30,7 @@ import threading
 import weakref
 from collections import deque
 from contextvars import ContextVar
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .keeping import Kept, is_locked, owners, warn_of_transaction
@@ -43,6 +44,12 @@ logger = logging.getLogger("peewee_multidb")
 
 # What was dropped where a lock was taken, for whoever comes next.
 _late: deque[Kept] = deque()
+
+# Parts of works that are over, in threads that went on.
+_lingering: list[weakref.ref[Use]] = []
+
+# What a thread of a pool runs to tell its result.
+_ASYNCIO = str(Path(asyncio.__file__).parent)
 
 # Strong references: an event loop holds its tasks weakly.
 _returning: set[asyncio.Task[None]] = set()
@@ -74,7 +81,7 @@ class Use:
 
     def _found(self, state: ThreadState) -> Kept:
         assert self.thread is not None
-        kept = self.work.taken(id(state), self.thread)
+        kept = self.work.taken(id(state), self)
         if kept is None:
             kept = Kept(id(state), owners[id(state)], self.thread)
             around = self._around(state)
@@ -101,7 +108,8 @@ class Use:
         if frame is None:
             return False  # it may be a greenlet, of which nothing is known
         while frame is not None:
-            if frame.f_code.co_filename not in _pool_files():
+            file = frame.f_code.co_filename
+            if file not in _pool_files() and not file.startswith(_ASYNCIO):
                 return False
             frame = frame.f_back
         return True
@@ -137,7 +145,7 @@ class Borrowed:
     @classmethod
     def begin(cls) -> Borrowed:
         """Begin a piece of work in this context; `end` or `aend` has to follow."""
-        if _late:
+        if _late or _lingering:
             _give_back_late()
         work = cls(_current.get())
         home = Use(work)
@@ -161,12 +169,13 @@ class Borrowed:
         work._is_over = True
         return work
 
-    def taken(self, state: int, thread: int) -> Kept | None:
+    def taken(self, state: int, taker: Use) -> Kept | None:
         """Return what the work has of a database and nobody uses, or None; one thread after the other."""
         if not self._uses:
             return None
+        thread = threading.get_ident()
         with self._lock:
-            for use in self._finished():
+            for use in self._finished(taker):
                 self._free += use.ended()
         for kept in reversed(self._free):
             if kept.state == state and not kept.is_shared and (kept.thread == thread or kept.may_move()):
@@ -178,9 +187,11 @@ class Borrowed:
                 return kept
         return None
 
-    def _finished(self) -> list[Use]:
-        found = [use for one in list(self._uses) if (use := one()) is not None and use.thread is not None]
-        return [use for use in found if use.thread != threading.get_ident() and use.is_finished()]
+    def _finished(self, taker: Use | None = None) -> list[Use]:
+        # What another part in this very thread does is done, or waits for us.
+        here = threading.get_ident()
+        alive = [use for one in list(self._uses) if (use := one()) is not None and use.thread is not None]
+        return [use for use in alive if use is not taker and (use.thread == here or use.is_finished())]
 
     def dropped(self, kept: list[Kept]) -> None:
         """Take back what a context that is gone kept: for the next thread, or it is given back now."""
@@ -224,6 +235,8 @@ class Borrowed:
         with self._lock:
             for use in self._finished():
                 kept += use.ended()
+        # An error that is under way keeps the context of a thread that is done, which may have been seen early.
+        _lingering.extend(one for one in self._uses if (alive := one()) is not None and alive.kept)
         kept += _emptied(self._free)
         if self._process == os.getpid():
             for one in kept:
@@ -291,10 +304,19 @@ def _emptied(kept: list[Kept]) -> list[Kept]:
 def _give_back_late() -> None:
     while _late:
         try:
-            one = _late.popleft()
+            _late.popleft().let_go()
         except IndexError:
-            return
-        one.let_go()
+            break
+    for one in list(_lingering):
+        use = one()
+        if use is not None and use.kept and not use.is_finished():
+            continue
+        try:
+            _lingering.remove(one)
+        except ValueError:
+            continue  # another thread was faster
+        for kept in use.ended() if use is not None else ():
+            kept.let_go()
 
 
 def _return_later(database: Any, state: Any) -> asyncio.Task[None] | None:
@@ -321,3 +343,4 @@ async def _return(database: Any, conn: Any) -> None:
 def forget_late() -> None:
     """Forget what waits to be given back, in a forked child: it is the parent's."""
     _late.clear()
+    _lingering.clear()
