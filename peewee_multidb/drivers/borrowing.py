@@ -235,7 +235,7 @@ class Borrowed:
         with self._lock:
             for use in self._finished():
                 kept += use.ended()
-        # An error that is under way keeps the context of a thread that is done, which may have been seen early.
+        # An error that is under way keeps the context of a thread that is done, or is just about to be.
         _lingering.extend(one for one in self._uses if (alive := one()) is not None and alive.kept)
         kept += _emptied(self._free)
         if self._process == os.getpid():
