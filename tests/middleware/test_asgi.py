@@ -48,10 +48,11 @@ def asynchronous(tmp_path: Path) -> Iterator[None]:
 
 def run(app: Any, use: Callable[[httpx.AsyncClient], Awaitable[Any]], raises: bool = True) -> Any:
     async def inside() -> Any:
+        before = current_unit()
         transport = httpx.ASGITransport(app=app, raise_app_exceptions=raises)
         async with httpx.AsyncClient(transport=transport, base_url="http://example.com") as client:
             found = await use(client)
-        assert current() is None and current_unit() is None and borrowing.current() is None
+        assert current() is None and current_unit() is before and borrowing.current() is None
         await databases.aclose_all()
         return found
 
