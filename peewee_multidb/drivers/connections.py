@@ -32,6 +32,7 @@ __all__ = [
     "agive_back",
     "close_everything",
     "close_idle",
+    "connected_here",
     "drop",
     "each",
     "forget",
@@ -72,14 +73,32 @@ class _WatchedState(peewee._ConnectionLocal):
         super().set_connection(conn)
         self.held = held = _Held(conn, self)
         _held[id(held)] = held
+        _here.states.add(id(self))
 
     def reset(self) -> None:
         super().reset()
         self.held = None
+        _here.states.discard(id(self))
+
+
+class _Here(threading.local):
+    """What this thread has connected: the ids of the states of its Database objects.
+
+    Not the states themselves: a connection of another thread ends with the last reference to its state.
+    """
+
+    def __init__(self) -> None:
+        self.states: set[int] = set()
+
+
+_here = _Here()
 
 
 # By id: Database objects need be neither hashable nor comparable.
 _watched: weakref.WeakValueDictionary[int, Any] = weakref.WeakValueDictionary()
+#: By the id of its state, and those whose state tells nothing.
+_owners: weakref.WeakValueDictionary[int, Any] = weakref.WeakValueDictionary()
+_unwatched: weakref.WeakValueDictionary[int, Any] = weakref.WeakValueDictionary()
 _held: weakref.WeakValueDictionary[int, _Held] = weakref.WeakValueDictionary()
 
 # What a forked child inherited, and what the one that this thread is about to fork will inherit.
@@ -101,6 +120,11 @@ def watch(database: Any) -> None:
         if state.conn is not None:
             state.held = held = _Held(state.conn, state)
             _held[id(held)] = held
+            _here.states.add(id(state))
+    if isinstance(database._state, _WatchedState):
+        _owners[id(database._state)] = database
+    elif not is_async(database):
+        _unwatched[id(database)] = database
 
 
 def is_async(database: Any) -> bool:
@@ -174,6 +198,12 @@ def in_background(
         done()
 
 
+def connected_here() -> list[Any]:
+    """Return the databases that this thread may have a connection of, without a look at all the others."""
+    mine = [_owners.get(key) for key in list(_here.states)]
+    return [database for database in mine if database is not None] + list(_unwatched.values())
+
+
 def give_back(database: Any) -> None:
     """Close this thread's connection, or return it to its pool. Asynchronous databases are left alone."""
     if not is_async(database) and not database.is_closed():
@@ -182,10 +212,10 @@ def give_back(database: Any) -> None:
 
 async def agive_back(database: Any) -> None:
     """Give back this task's connection of an asynchronous database, or this thread's of another."""
-    if is_async(database):
-        await database.aclose()
-    else:
+    if not is_async(database):
         give_back(database)
+    elif id(asyncio.current_task()) in database._state._states:
+        await database.aclose()
 
 
 def drop(database: Any) -> None:
@@ -271,6 +301,7 @@ def close_everything(database: Any) -> None:
         # The other threads' connections are reachable only by themselves: with a new state they
         # find theirs closed, and the drivers close the old ones when the last reference goes.
         database._state = type(state)()
+        _owners[id(database._state)] = database
 
 
 async def aclose_everything(database: Any) -> None:
