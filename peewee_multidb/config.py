@@ -247,7 +247,11 @@ def _driver_options(where: str, options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def may_be_shared(settings: DatabaseSettings) -> bool:
-    """Whether a database is of a kind of which `check_shared` has to look at all others too."""
+    """Whether a database is of a kind of which `check_shared` has to look at all others too.
+
+    Args:
+        settings: those of the database.
+    """
     url = settings.url
     return settings.database is not None or (url is not None and url.shared_memory is not None)
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import threading
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from os import PathLike
 from typing import Any
 
@@ -432,7 +432,7 @@ def _refuse_in_transaction(entries: Iterable[Entry]) -> None:
 _registries: weakref.WeakSet[Databases] = weakref.WeakSet()
 
 
-def require_known(name: str, what: object, among: Iterable[Databases] = ()) -> None:
+def require_known(name: str, what: object, among: Collection[Databases] = ()) -> None:
     """Raise `UnknownDatabase` if none of some registries knows a name.
 
     Args:
@@ -440,6 +440,8 @@ def require_known(name: str, what: object, among: Iterable[Databases] = ()) -> N
         what: what names it, for the message.
         among: the registries; all that there are when none is given.
     """
+    if not among and name in databases.entries:
+        return
     registries = list(among) or list(_registries)
     if not any(registry.knows(name) for registry in registries):
         known = [one for registry in registries for one in registry.names]

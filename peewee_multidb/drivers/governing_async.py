@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 from playhouse import pwasyncio  # type: ignore[import-untyped]
 
-from .governor import Governor, Slot
-
 if TYPE_CHECKING:
     import peewee
+
+    from .governor import Governor, Slot
 
     Base = peewee.Database
 else:
