@@ -9,7 +9,6 @@ class of the driver, which knows nothing of the limits.
 from __future__ import annotations
 
 import argparse
-import os
 import random
 import sqlite3
 import sys
@@ -76,7 +75,7 @@ def configuring(mapping: dict[str, Any]) -> dict[str, float]:
 
 
 class CountedConnection(sqlite3.Connection):
-    """A connection of the driver that counts itself: from before it opens the file until after it closed it."""
+    """A connection of the driver that counts itself, from before it opens the file until it has closed it."""
 
     lock = threading.Lock()
     open = most = opened = 0
@@ -102,8 +101,8 @@ class CountedConnection(sqlite3.Connection):
 
 def files_open(folder: Path) -> int:
     """Return how many databases of a folder this process has open, as the operating system lists them."""
-    links = [os.readlink(entry.path) for entry in os.scandir("/proc/self/fd") if entry.is_symlink()]
-    return sum(link.startswith(str(folder)) and link.endswith(".db") for link in links)
+    links = [entry.resolve() for entry in Path("/proc/self/fd").iterdir()]
+    return sum(link.parent == folder.resolve() and link.suffix == ".db" for link in links)
 
 
 def visiting(folder: Path, tenants: int, visits: int, threads: int, max_open: int) -> dict[str, Any]:
@@ -243,8 +242,8 @@ def main() -> None:
             measuring.table(["", "measured", "at most"], rows),
             f"{seen['visits']:,} visits by {options.threads} threads, {seen['per_second']:,.0f} a second, in "
             f"{options.tenants:,} SQLite files with `max_open = {options.max_open}`; {seen['live']} Database "
-            f"objects were live at the end. {seen['opened']:,} connections were opened, and counted by the driver's "
-            "own class.",
+            f"objects were live at the end. {seen['opened']:,} connections were opened, and counted by the "
+            "driver's own class.",
         ],
         {"configured": made, "visited": seen, "switched": switched},
     )

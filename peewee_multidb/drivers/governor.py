@@ -186,14 +186,14 @@ class Governor:
         database.governor = self
         database.governed_name = name
         database.governed_open = deque()
-        database.governed_slots = {}
-        database.governed_held = []
+        if not getattr(database, "is_shared", False):
+            database.governed_slots = {}
+            database.governed_held = []
         database.is_evicted = False
         if isinstance(database, PooledDatabase):
-            for connection in [item[-1] for item in database._connections]:
-                database.governed_slots[id(connection)] = self._forced(database)
-            for key in database._in_use:
-                database.governed_slots[key] = self._forced(database)
+            for key in (*(id(item[-1]) for item in database._connections), *database._in_use):
+                if key not in database.governed_slots:
+                    database.governed_slots[key] = self._forced(database)
         elif not connections.is_async(database) and database._state.conn is not None:
             database._state.slot = self._forced(database)
         self._known[id(database)] = database
@@ -396,7 +396,7 @@ def _release(database: Any, connection: Any) -> None:
 def is_idle(database: Any) -> bool:
     """Whether no thread or task has a connection of a governed database."""
     if isinstance(database, PooledDatabase):
-        return not database._in_use
+        return not getattr(database, "checked_out", database._in_use)
     if connections.is_async(database):
         return not database.governed_claims and len(database.governed_open) == _idle_of(database._pool)
     return not database.governed_open

@@ -265,6 +265,8 @@ class TenantRegistry:
             weakref.finalize(database, self.entry_by_id.pop, id(database), None).atexit = False
             if self._governor is not None:
                 self._governor.forget(database)
+            if getattr(database, "is_shared", False):
+                continue
             if connections.is_async(database):
                 from ..drivers.governing_async import close_pool_later
 
