@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures.thread
+import contextlib
 import logging
 import os
 import queue
@@ -33,7 +34,7 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .keeping import Kept, is_locked, owners, warn_of_transaction
+from .keeping import Kept, afresh, is_locked, owners, warn_of_transaction
 
 if TYPE_CHECKING:
     from .states import ThreadState
@@ -95,6 +96,10 @@ class Use:
         if outer is not None and outer.thread == self.thread:
             return outer.of(state)
         return state.__dict__
+
+    def connected(self) -> dict[int, Any]:
+        """Return the Database objects that are connected here, by the ids of their states."""
+        return {key: one.database for key, one in self.kept.items() if not one.keeps["closed"]}
 
     def ended(self) -> list[Kept]:
         """End it; return what it kept."""
@@ -208,7 +213,7 @@ class Borrowed:
             _late.extend(leaves)
             return
         for one in leaves:
-            one.let_go()
+            _let_go(one)
 
     def note_task(self, database: Any, state: Any) -> None:
         """Note that a task has opened a connection of an asynchronous database.
@@ -240,7 +245,7 @@ class Borrowed:
         kept += _emptied(self._free)
         if self._process == os.getpid():
             for one in kept:
-                one.let_go()
+                _let_go(one)
 
     async def aend(self) -> None:
         """End the work as `end` does, and give back what this task opened of asynchronous databases.
@@ -290,6 +295,39 @@ def _pool_files() -> set[str]:
     return found
 
 
+def _let_go(kept: Kept) -> None:
+    """Give a connection back, from any thread, or leave what is shared as it was found."""
+    keeps = kept.keeps
+    if keeps["transactions"] and not (kept.is_shared and kept.depth):
+        _roll_back(kept)
+    if kept.is_shared or keeps["closed"] or id(kept.database._state) != kept.state:
+        return
+    # As if this context were that of the work: closing has to find its connection.
+    around = _current.get()
+    use = Use(Borrowed.begun_late())
+    use.kept = {kept.state: kept}
+    _current.set(use)
+    try:
+        kept.database.close()
+    except Exception:
+        # A dead connection, or one of SQLite that only its own thread may close: it is closed when the
+        # last reference goes, which is here.
+        logger.debug("giving back a connection failed", exc_info=True)
+    finally:
+        _current.set(around)
+        use.kept = {}
+        keeps.update(afresh(), slot=None)
+
+
+def _roll_back(kept: Kept) -> None:
+    """Undo a transaction that nobody ended; commit nothing."""
+    warn_of_transaction(kept.database)
+    kept.keeps["transactions"].clear()
+    kept.keeps["commit_callbacks"].clear()
+    with contextlib.suppress(Exception):  # a connection that is gone has nothing to undo
+        kept.keeps["conn"].rollback()
+
+
 def _emptied(kept: list[Kept]) -> list[Kept]:
     """Take everything out of a list that other threads may add to."""
     found = []
@@ -304,7 +342,7 @@ def _emptied(kept: list[Kept]) -> list[Kept]:
 def _give_back_late() -> None:
     while _late:
         try:
-            _late.popleft().let_go()
+            _let_go(_late.popleft())
         except IndexError:
             break
     for one in list(_lingering):
@@ -316,7 +354,7 @@ def _give_back_late() -> None:
         except ValueError:
             continue  # another thread was faster
         for kept in use.ended() if use is not None else ():
-            kept.let_go()
+            _let_go(kept)
 
 
 def _return_later(database: Any, state: Any) -> asyncio.Task[None] | None:
