@@ -308,6 +308,9 @@ class Governor:
 class Governed(Base):
     """Mixin on top of a synchronous Database class: waits for a slot when there is none."""
 
+    # An object takes on a class with this in it later, and so has to be laid out alike.
+    __slots__ = ()
+
     governor: Governor
     governed_name: str
     #: One item for each connection to the server.
@@ -359,6 +362,8 @@ class Governed(Base):
 
 class Counted(Base):
     """Mixin below the pool class, if there is one: each connection to the server takes a slot."""
+
+    __slots__ = ()
 
     def _connect(self) -> Any:
         here: Any = self
