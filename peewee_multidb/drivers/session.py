@@ -126,7 +126,8 @@ class SessionStatements(Session):
     def _opened_once(self) -> Any:
         begun = time.monotonic()
         failure = self._failure
-        if failure is not None and failure[0] > getattr(self._state, "asked", begun):
+        state: Any = self._state  # type: ignore[attr-defined]
+        if failure is not None and failure[0] > getattr(state, "asked", begun):
             raise failure[1]
         try:
             conn = super()._connect()  # type: ignore[misc]

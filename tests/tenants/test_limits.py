@@ -50,12 +50,12 @@ class Counted(sqlite3.Connection):
 
     def close(self) -> None:
         super().close()
+        self.__del__()
+
+    def __del__(self) -> None:
         with self.lock:
             Counted.open -= self.is_open
             self.is_open = False
-
-    def __del__(self) -> None:
-        self.close()
 
 
 NAMES = [f"t{number:02d}" for number in range(20)]
