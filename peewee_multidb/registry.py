@@ -33,6 +33,7 @@ from .server import ServerEvent
 from .settings import DatabaseSettings
 from .status import ServerStatus, status_of
 from .tenants.registering import TenantRegistry
+from .tenants.settings import limits_from_env, tenant_settings
 from .urls import Secret
 
 __all__ = ["Databases", "Hook", "databases"]
@@ -94,7 +95,9 @@ class Databases(TenantRegistry, Mapping[str, peewee.Database]):
     def load(self, path: str | PathLike[str]) -> None:
         """Replace everything by the ``[databases]`` of a TOML file.
 
-        Its ``secret_key``, if it has one, becomes that of the registry.
+        Its ``secret_key``, if it has one, becomes that of the registry; so do its ``max_open``,
+        ``wait_open``, ``max_databases``, ``resolved_ttl``, ``unknown_ttl``, and its ``[tenants]`` as a
+        `TemplateResolver`.
 
         Args:
             path: the file; relative SQLite paths in it are relative to the working directory.
@@ -105,13 +108,16 @@ class Databases(TenantRegistry, Mapping[str, peewee.Database]):
         document = read_toml(path)
         settings = settings_from(document["databases"])
         secrets = secrets_from(document["secret_key"]) if "secret_key" in document else self.secret_key
+        more = tenant_settings(document)
         self._replace(settings)
         self.secret_key = secrets
+        self._set(more)
 
     def load_env(self, prefix: str = "MULTIDB_") -> None:
         """Replace everything by databases from environment variables, such as ``MULTIDB_ERP__URL``.
 
-        ``MULTIDB_SECRET_KEY`` or ``MULTIDB_SECRET_KEY_FILE`` gives the ``secret_key``.
+        ``MULTIDB_SECRET_KEY`` or ``MULTIDB_SECRET_KEY_FILE`` gives the ``secret_key``;
+        ``MULTIDB_MAX_OPEN`` and the like give the limits, ``MULTIDB_TENANTS_TEMPLATE`` the resolver.
 
         Args:
             prefix: what the names of the variables begin with.
@@ -119,7 +125,9 @@ class Databases(TenantRegistry, Mapping[str, peewee.Database]):
         Raises:
             ConfigurationError: no such variable, or a wrong one; nothing is replaced then.
         """
-        self._replace(settings_from_env(prefix))
+        settings, more = settings_from_env(prefix), limits_from_env(prefix)
+        self._replace(settings)
+        self._set(more)
         secrets = secrets_from_env(prefix)
         if secrets is not None:
             self.secret_key = secrets

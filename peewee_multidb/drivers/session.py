@@ -98,7 +98,7 @@ class SessionStatements(Session):
         Who waits for somebody's attempt that fails does not try the same for as long once more: he gets that
         failure. So a server that is down costs each of its users a time-out, not the sum of everybody's.
         """
-        state: Any = self._state
+        state: Any = self._state  # type: ignore[attr-defined]
         state.asked = time.monotonic()
         return super().connect(reuse_if_open)
 

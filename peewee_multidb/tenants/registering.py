@@ -45,6 +45,10 @@ class TenantRegistry:
         self._max_databases: int | None = None
         self._tenants = 0
 
+    def _set(self, settings: dict[str, Any]) -> None:
+        for key, value in settings.items():
+            setattr(self, key, value)
+
     # Names
 
     @property
