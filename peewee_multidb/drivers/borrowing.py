@@ -91,6 +91,8 @@ class Borrowed:
     @classmethod
     def begin(cls) -> Borrowed:
         """Begin a piece of work in this context; `end` or `aend` has to follow in this context."""
+        if _kind is not ThreadState:
+            _watch_work()
         if _dropped:
             _give_back_dropped()
         work = cls(current())
@@ -298,18 +300,33 @@ def _field(name: str) -> Any:
     return property(get, put)
 
 
-class ThreadState(peewee._ConnectionLocal):
-    """Peewee's state of each thread, or of the piece of work that the thread is at."""
+class WatchedState(peewee._ConnectionLocal):
+    """Peewee's state of each thread, whose connections the forking thread can find as well."""
+
+    held: Held | None
+
+    def __init__(self) -> None:
+        # In each thread, when it first looks; what is kept for a piece of work is not touched by that.
+        self.__dict__.update(_afresh())
+
+    def set_connection(self, conn: Any) -> None:
+        super().set_connection(conn)
+        self.held = one = Held(conn, self, self.transactions)
+        held[id(one)] = one
+
+    def reset(self) -> None:
+        super().reset()
+        self.held = None
+
+
+class ThreadState(WatchedState):
+    """The same for each piece of work that a thread is at."""
 
     closed = _field("closed")
     conn = _field("conn")
     ctx = _field("ctx")
     transactions = _field("transactions")
     commit_callbacks = _field("commit_callbacks")
-
-    def __init__(self) -> None:
-        # In each thread, when it first looks; what is kept for a piece of work is not touched by that.
-        self.__dict__.update(_afresh())
 
     def _now(self) -> dict[str, Any]:
         work = _current.get()
@@ -327,6 +344,8 @@ class ThreadState(peewee._ConnectionLocal):
 
 def disown() -> None:
     """Leave the piece of work that is under way, in a forked child: its connections are the parent's."""
+    global _kind_lock
+    _kind_lock = threading.Lock()  # another thread of the parent may have held it
     _current.set(None)
     _dropped.clear()
 
@@ -345,13 +364,32 @@ def own(database: Any) -> None:
     Threads that have a connection keep it.
     """
     state = database._state
-    if type(state) is peewee._ConnectionLocal:
-        state.__class__ = ThreadState
-        if state.__dict__["conn"] is not None:
-            one = Held(state.__dict__["conn"], state, state.__dict__["transactions"])
-            state.__dict__["held"] = held[id(one)] = one
-    if isinstance(state, ThreadState):
-        _owners[id(state)] = database
+    with _kind_lock:
+        if type(state) is peewee._ConnectionLocal:
+            state.__class__ = _kind
+            conn = state.__dict__["conn"]
+            one = None if conn is None else Held(conn, state, state.__dict__["transactions"])
+            state.__dict__["held"] = one
+            if one is not None:
+                held[id(one)] = one
+        if isinstance(state, WatchedState):
+            _owners[id(state)] = database
+
+
+#: What `own` makes of a state. Looking for a piece of work costs each query a microsecond or two, so that is
+#: not done before the process has begun the first one.
+_kind: type[WatchedState] = WatchedState
+_kind_lock = threading.Lock()
+
+
+def _watch_work() -> None:
+    """Let every state ask from now on which piece of work its thread is at."""
+    global _kind
+    with _kind_lock:
+        _kind = ThreadState
+        for database in list(_owners.values()):
+            if type(database._state) is WatchedState:
+                database._state.__class__ = ThreadState
 
 
 def watch_tasks(database: Any) -> None:
