@@ -9,6 +9,7 @@ from typing import Any
 from ..drivers import connections, traits_of
 from ..drivers.watching import Sent
 from ..server import Server, mirror
+from ..tenants import current_tenant
 from .routes import model_of, route_of, routed, sentences_of
 from .sqltext import verb_of
 
@@ -27,7 +28,7 @@ class QueryEvent:
         shard: the database name again, if the model is sharded or a reference model; None otherwise.
         model: the name of the model that was queried; None for SQL that belongs to no model.
         table: its table.
-        tenant: the tenant of the block around it, or None.
+        tenant: the tenant that the code is locked to, or None.
         route: how it was decided: ``"using"``, ``"row"``, ``"scope"``, ``"shard key"``, ``"every shard"``,
             ``"reference"`` or ``"home"``; None for SQL that was sent to a Database object.
         reasons: the decision in sentences, as `explain_route` has them; empty unless asked for.
@@ -118,8 +119,3 @@ def event_of(sent: Sent, server: Server, *, params: bool, reasons: bool) -> Quer
         housekeeping=sent.housekeeping,
         driver=type(sent.database).__name__,
     )
-
-
-def current_tenant() -> str | None:
-    """Return the tenant of the block around this, or None."""
-    return None
