@@ -21,6 +21,7 @@ __all__ = [
     "DatabaseNotAllowed",
     "InvalidShardKey",
     "InvalidTenant",
+    "IsolationError",
     "MissingShardKey",
     "MultiDBError",
     "NoDatabaseSelected",
@@ -75,6 +76,10 @@ class DatabaseNotAllowed(MultiDBError, peewee.InterfaceError):
 
 class TenantLocked(DatabaseNotAllowed):
     """Code that is locked to one tenant, by `use_tenant`, reached for the database of another."""
+
+
+class IsolationError(MultiDBError):
+    """A test that is rolled back did what could not be undone, or what cannot share its transaction."""
 
 
 class InvalidTenant(MultiDBError, ValueError):

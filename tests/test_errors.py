@@ -21,6 +21,7 @@ BASES = {
     "DatabaseNotAllowed": (peewee.InterfaceError,),
     "InvalidShardKey": (peewee.DataError,),
     "InvalidTenant": (ValueError,),
+    "IsolationError": (errors.MultiDBError,),
     "MissingShardKey": (peewee.InterfaceError,),
     "NoDatabaseSelected": (peewee.InterfaceError, peewee.ImproperlyConfigured),
     "NoReplicaAvailable": (peewee.OperationalError,),
