@@ -17,6 +17,7 @@ __all__ = [
     "ClockWentBackwards",
     "CollidingKeys",
     "ConfigurationError",
+    "CopyError",
     "CrossDatabaseQuery",
     "DatabaseNotAllowed",
     "InvalidShardKey",
@@ -142,6 +143,16 @@ class ShardMoved(MultiDBError, peewee.OperationalError):
 
 class RebalanceError(MultiDBError, peewee.OperationalError):
     """Moving rows between shards cannot begin, or cannot go on; no row is lost, and the message says why."""
+
+
+class CopyError(MultiDBError, peewee.OperationalError):
+    """Copying tables cannot begin, cannot go on, or has ended with a difference; the message says which.
+
+    Attributes:
+        report: what was copied, if both sides were compared and differ; a `CopyReport`.
+    """
+
+    report: object = None
 
 
 class NotAsynchronous(ConfigurationError, peewee.InterfaceError, AttributeError):

@@ -29,7 +29,7 @@ LEVELS = {
     **dict.fromkeys(["causality", "drivers", "entry", "home", "registry", "scope", "server", "status"], 1),
     **dict.fromkeys(["routing", "replicas", "shards", "transactions"], 2),
     **dict.fromkeys(["model"], 3),
-    **dict.fromkeys(["rebalance", "schema", "middleware", "observe", "testing", "cli"], 4),
+    **dict.fromkeys(["copying", "rebalance", "schema", "middleware", "observe", "testing", "cli"], 4),
     **dict.fromkeys(["__init__", "__main__"], 5),
 }
 #: `home` holds a model's sharding rule; `shards.rules` itself knows nothing but the errors.
