@@ -20,6 +20,9 @@ __all__ = [
     "CrossDatabaseQuery",
     "DatabaseNotAllowed",
     "InvalidShardKey",
+    "MigrationError",
+    "MigrationHalfDone",
+    "MigrationLocked",
     "MissingShardKey",
     "MultiDBError",
     "NoDatabaseSelected",
@@ -134,6 +137,26 @@ class ShardMoved(MultiDBError, peewee.OperationalError):
 
 class RebalanceError(MultiDBError, peewee.OperationalError):
     """Moving rows between shards cannot begin, or cannot go on; no row is lost, and the message says why."""
+
+
+class MigrationError(MultiDBError, peewee.OperationalError):
+    """A migration cannot be run, or failed; the message says what state the database is in."""
+
+
+class MigrationHalfDone(MigrationError):
+    """Some statements of a migration may have been run and others not: somebody has to look.
+
+    Attributes:
+        migration: the name of the file, without its ending.
+    """
+
+    def __init__(self, message: str, *, migration: str = "") -> None:
+        super().__init__(message)
+        self.migration = migration
+
+
+class MigrationLocked(MigrationError):
+    """Somebody else is migrating this database right now."""
 
 
 class NotAsynchronous(ConfigurationError, peewee.InterfaceError, AttributeError):
