@@ -47,7 +47,15 @@ class MultiDBError(peewee.PeeweeException):
 
 
 class ConfigurationError(MultiDBError, peewee.ImproperlyConfigured):
-    """A setting, a Meta option or an argument does not make sense."""
+    """A setting, a Meta option or an argument does not make sense.
+
+    Attributes:
+        key: the key of the settings that is to blame, if it is one that is not known.
+    """
+
+    def __init__(self, *args: object, key: str | None = None) -> None:
+        super().__init__(*args)
+        self.key = key
 
 
 class UnknownDatabase(MultiDBError, KeyError):

@@ -17,17 +17,11 @@ from typing import Any
 
 import peewee
 
-from .config import (
-    check_shared,
-    read_toml,
-    secrets_from,
-    secrets_from_env,
-    settings_from,
-    settings_from_env,
-)
+from .config import check_shared, secrets_from_env, settings_from, settings_from_env
 from .drivers import connections, find
 from .entry import Entry
 from .errors import ConfigurationError, UnknownDatabase, nearest
+from .finding import Settings, found_settings, read_settings
 from .server import ServerEvent
 from .settings import DatabaseSettings
 from .status import ServerStatus, status_of
@@ -85,22 +79,32 @@ class Databases(Mapping[str, peewee.Database]):
         """
         self._replace(settings_from(mapping))
 
-    def load(self, path: str | PathLike[str]) -> None:
+    def load(self, path: str | PathLike[str] | None = None) -> None:
         """Replace everything by the ``[databases]`` of a TOML file.
 
         Its ``secret_key``, if it has one, becomes that of the registry.
 
         Args:
-            path: the file; relative SQLite paths in it are relative to the working directory.
+            path: the file; relative SQLite paths in it are relative to the working directory. None finds the
+                settings as the command line does, see `peewee_multidb.finding`.
 
         Raises:
-            ConfigurationError: the file cannot be read or is wrong; nothing is replaced then.
+            ConfigurationError: the file is wrong or cannot be read, or there is none; nothing changes then.
         """
-        document = read_toml(path)
-        settings = settings_from(document["databases"])
-        secrets = secrets_from(document["secret_key"]) if "secret_key" in document else self.secret_key
-        self._replace(settings)
-        self.secret_key = secrets
+        self.apply(read_settings(path) if path is not None else found_settings())
+
+    def apply(self, settings: Settings) -> None:
+        """Replace everything by settings that were found.
+
+        Args:
+            settings: what `peewee_multidb.finding.find_settings` returned.
+
+        Raises:
+            ConfigurationError: a URL names no driver; nothing is replaced then.
+        """
+        self._replace(dict(settings.databases))
+        if settings.secret_key is not None:
+            self.secret_key = settings.secret_key
 
     def load_env(self, prefix: str = "MULTIDB_") -> None:
         """Replace everything by databases from environment variables, such as ``MULTIDB_ERP__URL``.
