@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import contextlib
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import peewee
@@ -12,7 +13,7 @@ from ..errors import ConfigurationError
 from ..home import Home
 from ..registry import Databases
 
-__all__ = ["Names", "chosen", "home_of", "names_of", "sorted_models"]
+__all__ = ["Names", "chosen", "home_of", "living_in", "names_of", "scope_of", "sorted_models"]
 
 #: Which databases: names, a function that returns them, or None for all.
 Names = Iterable[str] | Callable[[], Iterable[str]] | None
@@ -39,17 +40,15 @@ def home_of(model: Any) -> Home:
 def names_of(model: Any) -> tuple[str, ...]:
     """Return the names of the databases that have the table of a model: its home, its shards or its copies.
 
-    Of several names in ``db_name`` the first is home. A model without a home has none. Renames of the current
-    scope apply.
+    Of several names in ``db_name`` the first is home. A model without a home has none. Scopes do not count.
     """
     home = home_of(model)
-    around = scope.current()
     if home.database is not None:
         name = home.registry.name_of(home.database)
         return () if name is None else (name,)
     if home.rule is not None or home.reference:
-        return tuple(dict.fromkeys(scope.renamed(around, name) for name in home.names or ()))
-    return () if home.name is None else (scope.renamed(around, home.name),)
+        return tuple(home.names or ())
+    return () if home.name is None else (home.name,)
 
 
 def sorted_models(models: Iterable[Any]) -> list[Any]:
@@ -83,3 +82,58 @@ def chosen(names: Names, registry: Databases) -> tuple[str, ...]:
         if name not in registry:
             raise registry.unknown(name)
     return found
+
+
+def living_in(
+    models: Iterable[Any], names: Names, registry: Databases
+) -> tuple[dict[str, list[Any]], list[tuple[str, str]]]:
+    """Return the models that live in each database, and what is left out: a model and why.
+
+    A blanket scope counts: a model that it places is there and nowhere else. A model without a home is in each
+    database that is named.
+
+    Args:
+        models: in the order that is kept.
+        names: of the databases; None for all.
+        registry: of the databases.
+
+    Raises:
+        ConfigurationError: a model is of another registry.
+        UnknownDatabase: a name is not there.
+    """
+    wanted = chosen(names, registry)
+    found: dict[str, list[Any]] = {name: [] for name in wanted}
+    left: list[tuple[str, str]] = []
+    around = scope.current()
+    for model in models:
+        home = home_of(model)
+        if home.registry is not registry:
+            raise ConfigurationError(f"{model.__name__} belongs to another registry than the one that is meant.")
+        placed = scope.place(around, home)
+        if placed is not None:
+            target = placed[0]
+            name = target if isinstance(target, str) else registry.name_of(target)
+            homes: tuple[str, ...] = () if name is None else (scope.renamed(around, name),)
+        elif home.name is None and home.rule is None and not home.reference and home.database is None:
+            homes = wanted if names is not None else ()
+            if names is None:
+                left.append((model.__name__, "it has no home (db_name = None): name the databases"))
+        else:
+            homes = tuple(dict.fromkeys(scope.renamed(around, name) for name in names_of(model)))
+        for name in homes:
+            if name in found:
+                found[name].append(model)
+            elif names is None:
+                raise registry.unknown(name)
+    return found, left
+
+
+@contextlib.contextmanager
+def scope_of(around: Any) -> Iterator[None]:
+    """Be in another scope for a while: in the one of the caller, inside a thread that works for it."""
+    here = scope.current()
+    scope.switch(around)
+    try:
+        yield
+    finally:
+        scope.switch(here)
