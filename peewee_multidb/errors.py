@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import Any
 
 import peewee
 
@@ -19,6 +20,7 @@ __all__ = [
     "ConfigurationError",
     "CrossDatabaseQuery",
     "DatabaseNotAllowed",
+    "ForEachFailed",
     "InvalidShardKey",
     "MigrationError",
     "MigrationHalfDone",
@@ -34,6 +36,7 @@ __all__ = [
     "RebalanceError",
     "ScatterNotSupported",
     "ScatterTimeout",
+    "ScopeRefused",
     "ShardFailed",
     "ShardMoved",
     "UncoveredWrite",
@@ -196,6 +199,22 @@ class PartialCommit(MultiDBError, peewee.OperationalError):
         self.committed = tuple(committed)
         self.rolled_back = tuple(rolled_back)
         self.unknown = tuple(unknown)
+
+
+class ForEachFailed(MultiDBError, peewee.OperationalError):
+    """Not every database of a `for_each_database` is done.
+
+    Attributes:
+        report: what came of each of them, a `peewee_multidb.foreach.Report`.
+    """
+
+    def __init__(self, message: str, *, report: Any = None) -> None:
+        super().__init__(message)
+        self.report = report
+
+
+class ScopeRefused(MultiDBError, peewee.InterfaceError):
+    """The headers of a job are not ones that may select a database: the job is not run."""
 
 
 class UncoveredWrite(MultiDBError, UserWarning):
