@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -151,8 +151,8 @@ def _is_mark(sql: str) -> bool:
 
 def _in_memory(database: Any, statements: list[str]) -> tuple[Any, Any]:
     """Return an empty database in memory with the schema of an SQLite file, and its migrator."""
-    memory = peewee.SqliteDatabase(":memory:")
-    memory.connect()  # type: ignore[no-untyped-call]
+    memory: Any = peewee.SqliteDatabase(":memory:")
+    memory.connect()
     rows = database.execute_sql(
         "SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite#_%' ESCAPE '#' "
         "ORDER BY CASE type WHEN 'table' THEN 1 WHEN 'index' THEN 2 ELSE 3 END, rowid"
@@ -160,9 +160,9 @@ def _in_memory(database: Any, statements: list[str]) -> tuple[Any, Any]:
     made = set()
     for name, sql in rows:
         if name not in made:
-            memory.execute_sql(sql)  # type: ignore[no-untyped-call]
+            memory.execute_sql(sql)
             # A virtual table brings tables of its own.
-            made = {one for (one,) in memory.execute_sql("SELECT name FROM sqlite_master")}  # type: ignore[no-untyped-call]
+            made = {one for (one,) in memory.execute_sql("SELECT name FROM sqlite_master")}
 
     def note(event: Any) -> None:
         if event.exception is None and not only_reads(event.sql) and not _is_mark(event.sql):
@@ -175,8 +175,8 @@ def _in_memory(database: Any, statements: list[str]) -> tuple[Any, Any]:
 class _Into:
     """The scope in which every model, wherever it lives, is in the database of the rehearsal."""
 
-    role = None
-    renames: dict[str, str] = {}
+    role: str | None = None
+    renames: Mapping[str, str] = {}
     final = True
     bounds_roles = True
     places = True
@@ -301,7 +301,8 @@ class _SeeingMySQL(_Seeing):
 class _SeeingMSSQL(_Seeing):
     def _described(self, table: str, column: str, field: Any) -> Any:
         kind = self._kind(field)
-        return peewee.ColumnMetadata(column, kind.partition("(")[0], True, False, table, None, kind, False)  # type: ignore[attr-defined]
+        name = kind.partition("(")[0]
+        return peewee.ColumnMetadata(column, name, True, False, table, None, kind, False)
 
     def _column(self, table: str, column: str) -> Any:
         return self.added.get((table, column)) or super()._column(table, column)  # type: ignore[misc]

@@ -285,7 +285,7 @@ class Migrations:
     def _states(self, name: str, files: Sequence[MigrationFile]) -> dict[str, str]:
         database = self.registry[name]
         recorded = History(database, self.table).read()
-        states = {migration: reports.GONE for migration in recorded.applied}
+        states = dict.fromkeys(recorded.applied, reports.GONE)
         engine = traits_of(database).engine
         for file in files:
             if file.name in recorded.applied:

@@ -69,11 +69,11 @@ class DatabaseRunner:
         gone = sorted(name for name in recorded.applied if name not in files and name > target)
         if gone:
             raise MigrationError(
-                f"database {self.name!r}: {gone[0]} is applied, but its file is gone, so it cannot be undone. "
-                f"Nothing was done here. Bring the file back, or say --mark-undone {gone[0]} if its "
+                f"database {self.name!r}: {gone[0]} is applied, but its file is gone, so it cannot be "
+                f"undone. Nothing was done here. Bring the file back, or say --mark-undone {gone[0]} if its "
                 "changes are undone already."
             )
-        return [files[name] for name in reversed(sorted(later & recorded.applied.keys(), key=self._order))]
+        return [files[name] for name in sorted(later & recorded.applied.keys(), key=self._order, reverse=True)]
 
     def _order(self, name: str) -> int:
         return [file.name for file in self.files].index(name)

@@ -122,7 +122,7 @@ class Catalog:
         for index in self.database.get_indexes(table, schema):
             if index.name in own or index.name in hidden or index.name == "PRIMARY":
                 continue
-            columns = [c if c is None else c for c in index.columns]
+            columns: list[Any] = list(index.columns)
             if None not in columns:
                 columns = self._spelt_columns(columns, table, schema)
             signature = (tuple(columns), bool(index.unique))

@@ -171,8 +171,8 @@ def _everywhere(
     for name in [name for name in found if registry.entries[name].read_only]:
         if names is not None:
             raise ReadOnlyDatabase(
-                f"database {name!r} is configured read_only: no table is {action} there, and nothing was done. "
-                "Leave the name out, or take read_only out of its settings."
+                f"database {name!r} is configured read_only: no table is {action} there, and nothing "
+                "was done. Leave the name out, or take read_only out of its settings."
             )
         tables = ", ".join(model._meta.table_name for model in found.pop(name))
         if tables:

@@ -1,4 +1,4 @@
-"""One spelling for each column type and each default of an engine, so that a model and a catalog can be compared.
+"""One spelling for each column type and each default, so that a model and a catalog can be compared.
 
 A CREATE TABLE says ``VARCHAR(20)`` where PostgreSQL answers ``character varying(20)``, and ``INTEGER`` where
 MariaDB answers ``int(11)``: these are the same. What is not known here is compared as it is written.
