@@ -43,10 +43,12 @@ class Databases(Mapping[str, peewee.Database]):
         on_eject: functions to call when a replica is left out after a connection error.
         on_failback: functions to call when a replica that was left out gets reads again.
         on_fallback: functions to call when a read goes to the primary for want of a replica.
+        on_open: functions to call with an `Entry` whose Database objects were made, before anybody uses them;
+            what these raise is raised where the database was asked for.
         secret_key: what `causal_token` signs with, at least 16 characters; several for a change of keys:
             the first one signs, and each of them is accepted.
 
-    Each hook gets a `ServerEvent`; what it raises is logged, and the query goes on.
+    Each hook but the last gets a `ServerEvent`; what it raises is logged, and the query goes on.
     """
 
     def __init__(self, settings: Mapping[str, Any] | None = None) -> None:
@@ -54,6 +56,7 @@ class Databases(Mapping[str, peewee.Database]):
         self.on_eject: list[Hook] = []
         self.on_failback: list[Hook] = []
         self.on_fallback: list[Hook] = []
+        self.on_open: list[Callable[[Entry], object]] = []
         self.secret_key: str | Secret | Sequence[str | Secret] | None = None
         #: The entries by name. Replaced as a whole, never changed: read it without a lock.
         self.entries: dict[str, Entry] = {}
@@ -268,6 +271,8 @@ class Databases(Mapping[str, peewee.Database]):
         if entry is None:
             raise self.unknown(name)
         database = entry.open()
+        for hook in self.on_open:
+            hook(entry)
         with self._lock:
             if self.entries.get(name) is not entry:
                 # Removed or replaced meanwhile: the caller's question was asked before that.
