@@ -108,9 +108,8 @@ class _Run:
         try:
             await asyncio.gather(*workers)
         finally:
+            # When this task was cancelled, so were they; to cancel them again would cut short their rollbacks.
             self.stopped = True
-            for worker in workers:
-                worker.cancel()
             await asyncio.gather(*workers, return_exceptions=True)
             self.report.not_started = list(self.todo)
 
