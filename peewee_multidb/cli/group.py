@@ -28,6 +28,7 @@ COMMANDS = {
     "copy": "copy:copy",
     "shards": "shards:shards",
     "rebalance": "rebalance:rebalance",
+    "serve": "serve:serve",
     "completion": "completion:completion",
 }
 
