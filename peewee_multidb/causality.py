@@ -26,7 +26,16 @@ from .drivers.replication import Position
 if TYPE_CHECKING:
     from .entry import Entry
 
-__all__ = ["Seen", "Unit", "current_unit", "note_write", "own_unit", "replace_unit", "unit_of_work", "write_hook"]
+__all__ = [
+    "Seen",
+    "Unit",
+    "current_unit",
+    "note_write",
+    "own_unit",
+    "replace_unit",
+    "unit_of_work",
+    "write_hook",
+]
 
 #: More databases than this in one unit, and those that left their registry are forgotten.
 MANY = 64
@@ -130,7 +139,6 @@ _unit: ContextVar[Unit | None] = ContextVar("peewee_multidb_unit", default=None)
 
 #: Return the unit of work of this thread or task, or None when it has neither written nor begun one.
 current_unit: Callable[[], Unit | None] = _unit.get
-
 
 
 def own_unit() -> Unit:
