@@ -20,6 +20,7 @@ from .errors import (
     PartialCommit,
     ReadOnlyDatabase,
     RebalanceError,
+    ResolverFailed,
     ScatterNotSupported,
     ScatterTimeout,
     ShardFailed,
@@ -50,6 +51,7 @@ from .shards import (
 from .shards.everywhere import all_shards
 from .tenants.locks import current_tenant, use_tenant
 from .tenants.names import check_tenant_name
+from .tenants.resolvers import MappingResolver, TableResolver, TemplateResolver
 from .transactions import atomic
 from .version import __version__
 
@@ -64,6 +66,7 @@ __all__ = [
     "InvalidShardKey",
     "InvalidTenant",
     "LookupShards",
+    "MappingResolver",
     "MissingShardKey",
     "Model",
     "MultiDBError",
@@ -74,6 +77,7 @@ __all__ = [
     "ReadOnlyDatabase",
     "Rebalance",
     "RebalanceError",
+    "ResolverFailed",
     "Route",
     "ScatterNotSupported",
     "ScatterTimeout",
@@ -82,6 +86,8 @@ __all__ = [
     "Snowflake",
     "SnowflakeField",
     "StoredMap",
+    "TableResolver",
+    "TemplateResolver",
     "TenantLocked",
     "TooManyConnections",
     "UUID7Field",

@@ -51,8 +51,9 @@ class Held:
 #: Every connection on hold, of any thread and any work, by the id of its `Held`.
 held: weakref.WeakValueDictionary[int, Held] = weakref.WeakValueDictionary()
 
-# Whose state it is, by the id of the state.
+# Whose state it is, by the id of the state; and whose states tell nothing.
 _owners: weakref.WeakValueDictionary[int, Any] = weakref.WeakValueDictionary()
+_untold: weakref.WeakValueDictionary[int, Any] = weakref.WeakValueDictionary()
 
 # What was dropped where a lock was taken, for whoever comes next.
 _dropped: deque[dict[int, tuple[Any, dict[str, Any]]]] = deque()
@@ -64,6 +65,19 @@ _returning: set[asyncio.Task[None]] = set()
 def _afresh() -> dict[str, Any]:
     """What Peewee's ``_ConnectionState`` keeps, as it is before there is a connection."""
     return {"closed": True, "conn": None, "ctx": [], "transactions": [], "commit_callbacks": [], "held": None}
+
+
+class _Here(threading.local):
+    """What this thread has connected for itself: the ids of the states of its Database objects.
+
+    Not the states themselves: a connection of another thread ends with the last reference to its state.
+    """
+
+    def __init__(self) -> None:
+        self.states: set[int] = set()
+
+
+_here = _Here()
 
 
 class Borrowed:
@@ -134,6 +148,10 @@ class Borrowed:
             return True
         name = getattr(database, "database", None)
         return name in ("", ":memory:")
+
+    def opened(self) -> list[Any]:
+        """Return the databases that this work has a connection of."""
+        return [database for database, keeps in self._states.values() if not keeps["closed"]]
 
     def note_task(self, database: Any, state: Any) -> None:
         """Note that a task has opened a connection of an asynchronous database.
@@ -313,10 +331,12 @@ class WatchedState(peewee._ConnectionLocal):
         super().set_connection(conn)
         self.held = one = Held(conn, self, self.transactions)
         held[id(one)] = one
+        _here.states.add(id(self))
 
     def reset(self) -> None:
         super().reset()
         self.held = None
+        _here.states.discard(id(self))
 
 
 class ThreadState(WatchedState):
@@ -337,9 +357,14 @@ class ThreadState(WatchedState):
         now.update(_afresh(), conn=conn, closed=False)
         now["held"] = one = Held(conn, self, now["transactions"])
         held[id(one)] = one
+        if now is self.__dict__:
+            _here.states.add(id(self))
 
     def reset(self) -> None:
-        self._now().update(_afresh())
+        now = self._now()
+        now.update(_afresh())
+        if now is self.__dict__:
+            _here.states.discard(id(self))
 
 
 def disown() -> None:
@@ -356,6 +381,7 @@ def forget(database: Any) -> None:
     state.reset()
     if isinstance(state, ThreadState):
         state.__dict__.update(_afresh())
+        _here.states.discard(id(state))
 
 
 def own(database: Any) -> None:
@@ -372,8 +398,20 @@ def own(database: Any) -> None:
             state.__dict__["held"] = one
             if one is not None:
                 held[id(one)] = one
+                _here.states.add(id(state))
         if isinstance(state, WatchedState):
             _owners[id(state)] = database
+        else:
+            _untold[id(database)] = database
+
+
+def opened_here() -> list[Any]:
+    """Return the synchronous databases that this thread, or its piece of work, may have a connection of."""
+    found = [_owners.get(key) for key in list(_here.states)]
+    work = _current.get()
+    if work is not None and work.thread == threading.get_ident():
+        found += work.opened()
+    return [database for database in found if database is not None] + list(_untold.values())
 
 
 #: What `own` makes of a state. Looking for a piece of work costs each query a microsecond or two, so that is
