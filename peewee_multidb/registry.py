@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import threading
 import weakref
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from os import PathLike
 from typing import Any
 
@@ -20,8 +20,6 @@ import peewee
 from .config import (
     check_shared,
     may_be_shared,
-    read_toml,
-    secrets_from,
     secrets_from_env,
     settings_from,
     settings_from_env,
@@ -29,6 +27,7 @@ from .config import (
 from .drivers import connections, find
 from .entry import Entry
 from .errors import LISTED, ConfigurationError, UnknownDatabase, nearest, shown
+from .finding import Settings, found_settings, read_settings
 from .server import ServerEvent
 from .settings import DatabaseSettings
 from .status import ServerStatus, status_of
@@ -52,10 +51,13 @@ class Databases(TenantRegistry, Mapping[str, peewee.Database]):
         on_eject: functions to call when a replica is left out after a connection error.
         on_failback: functions to call when a replica that was left out gets reads again.
         on_fallback: functions to call when a read goes to the primary for want of a replica.
+        on_open: functions to call with an `Entry` whose Database objects were made, before anybody uses them;
+            what these raise is raised where the database was asked for.
+        on_evict: functions to call with the `Entry` of a database that was closed to make room for another.
         secret_key: what `causal_token` signs with, at least 16 characters; several for a change of keys:
             the first one signs, and each of them is accepted.
 
-    Each hook gets a `ServerEvent`; what it raises is logged, and the query goes on.
+    Each of the first three hooks gets a `ServerEvent`; what it raises is logged, and the query goes on.
     """
 
     def __init__(self, settings: Mapping[str, Any] | None = None) -> None:
@@ -64,6 +66,8 @@ class Databases(TenantRegistry, Mapping[str, peewee.Database]):
         self.on_eject: list[Hook] = []
         self.on_failback: list[Hook] = []
         self.on_fallback: list[Hook] = []
+        self.on_open: list[Callable[[Entry], object]] = []
+        self.on_evict: list[Callable[[Entry], object]] = []
         self.secret_key: str | Secret | Sequence[str | Secret] | None = None
         #: The entries by name. One item at a time is changed, so that a look-up needs no lock; a walk
         #: through it begins with a copy.
@@ -92,7 +96,7 @@ class Databases(TenantRegistry, Mapping[str, peewee.Database]):
         """
         self._replace(settings_from(mapping))
 
-    def load(self, path: str | PathLike[str]) -> None:
+    def load(self, path: str | PathLike[str] | None = None) -> None:
         """Replace everything by the ``[databases]`` of a TOML file.
 
         Its ``secret_key``, if it has one, becomes that of the registry; so do its ``max_open``,
@@ -100,18 +104,29 @@ class Databases(TenantRegistry, Mapping[str, peewee.Database]):
         `TemplateResolver`.
 
         Args:
-            path: the file; relative SQLite paths in it are relative to the working directory.
+            path: the file; relative SQLite paths in it are relative to the working directory. None finds the
+                settings as the command line does, see `peewee_multidb.finding`.
 
         Raises:
-            ConfigurationError: the file cannot be read or is wrong; nothing is replaced then.
+            ConfigurationError: the file is wrong or cannot be read, or there is none; nothing changes then.
         """
-        document = read_toml(path)
-        settings = settings_from(document["databases"])
-        secrets = secrets_from(document["secret_key"]) if "secret_key" in document else self.secret_key
-        more = tenant_settings(document)
-        self._replace(settings)
-        self.secret_key = secrets
+        self.apply(read_settings(path) if path is not None else found_settings())
+
+    def apply(self, settings: Settings) -> None:
+        """Replace everything by settings that were found.
+
+        Args:
+            settings: what `peewee_multidb.finding.find_settings` returned.
+
+        Raises:
+            ConfigurationError: a URL names no driver; nothing is replaced then.
+        """
+        # Checked before anything is replaced.
+        more = limits_from_env() if settings.path is None else tenant_settings(settings.document)
+        self._replace(dict(settings.databases))
         self._set(more)
+        if settings.secret_key is not None:
+            self.secret_key = settings.secret_key
 
     def load_env(self, prefix: str = "MULTIDB_") -> None:
         """Replace everything by databases from environment variables, such as ``MULTIDB_ERP__URL``.
@@ -297,6 +312,8 @@ class Databases(TenantRegistry, Mapping[str, peewee.Database]):
             raise self.unknown(name)
         self._make_room()
         database = entry.open()
+        for hook in self.on_open:
+            hook(entry)
         with self._lock:
             if entry not in (self.entries.get(name), self._resolving.entries.get(name)):
                 # Removed or replaced meanwhile: the caller's question was asked before that.
@@ -440,30 +457,9 @@ def _refuse_in_transaction(entries: Iterable[Entry]) -> None:
 _registries: weakref.WeakSet[Databases] = weakref.WeakSet()
 
 
-def require_known(name: str, what: object, among: Collection[Databases] = ()) -> None:
-    """Raise `UnknownDatabase` if none of some registries knows a name.
-
-    Args:
-        name: a database name.
-        what: what names it, for the message.
-        among: the registries; all that there are when none is given.
-    """
-    if not among and name in databases.entries:
-        return
-    registries = list(among) or list(_registries)
-    if not any(registry.knows(name) for registry in registries):
-        known = [one for registry in registries for one in registry.names]
-        raise UnknownDatabase(f"{what!r}: no database is called {shown(name)}; {nearest(name, known)}.")
-
-
-def any_tenants() -> bool:
-    """Whether a registry has databases that are flagged as a tenant's, or may find some."""
-    return databases.has_tenants or any(registry.has_tenants for registry in list(_registries))
-
-
-def is_tenant(name: str) -> bool:
-    """Whether a name is a tenant's in one of the registries."""
-    return databases.is_tenant(name) or any(registry.is_tenant(name) for registry in list(_registries))
+def registries() -> list[Databases]:
+    """Return every registry that there is."""
+    return list(_registries)
 
 
 def _after_fork_in_child() -> None:

@@ -25,6 +25,8 @@ from typing import Any
 import peewee
 from playhouse.pool import PooledDatabase  # type: ignore[import-untyped]
 
+from . import borrowing
+
 __all__ = [
     "aclose_everything",
     "adrop",
@@ -51,55 +53,8 @@ __all__ = [
 logger = logging.getLogger("peewee_multidb")
 
 
-class _Held:
-    """A connection on hold: found by a weak reference, which connections do not all allow."""
-
-    __slots__ = ("__weakref__", "connection", "state", "transactions")
-
-    def __init__(self, connection: Any, state: Any) -> None:
-        self.connection = connection
-        #: Which Database's state it belongs to; the state itself is another one in each thread.
-        self.state = id(state)
-        #: The open transactions of the thread that holds it.
-        self.transactions = state.transactions
-
-
-class _WatchedState(peewee._ConnectionLocal):
-    """Peewee's state of each thread, whose connections the forking thread can find as well."""
-
-    held: _Held | None
-
-    def set_connection(self, conn: Any) -> None:
-        super().set_connection(conn)
-        self.held = held = _Held(conn, self)
-        _held[id(held)] = held
-        _here.states.add(id(self))
-
-    def reset(self) -> None:
-        super().reset()
-        self.held = None
-        _here.states.discard(id(self))
-
-
-class _Here(threading.local):
-    """What this thread has connected: the ids of the states of its Database objects.
-
-    Not the states themselves: a connection of another thread ends with the last reference to its state.
-    """
-
-    def __init__(self) -> None:
-        self.states: set[int] = set()
-
-
-_here = _Here()
-
-
 # By id: Database objects need be neither hashable nor comparable.
 _watched: weakref.WeakValueDictionary[int, Any] = weakref.WeakValueDictionary()
-#: By the id of its state, and those whose state tells nothing.
-_owners: weakref.WeakValueDictionary[int, Any] = weakref.WeakValueDictionary()
-_unwatched: weakref.WeakValueDictionary[int, Any] = weakref.WeakValueDictionary()
-_held: weakref.WeakValueDictionary[int, _Held] = weakref.WeakValueDictionary()
 
 # What a forked child inherited, and what the one that this thread is about to fork will inherit.
 _inherited: list[Any] = []
@@ -112,19 +67,10 @@ _background: set[asyncio.Task[None]] = set()
 def watch(database: Any) -> None:
     """See to it that a forked child of this process finds the database without a connection."""
     _watched[id(database)] = database
-    state = database._state
-    if type(state) is peewee._ConnectionLocal:
-        # In place: the threads keep the connections that they have.
-        state.__class__ = _WatchedState
-        state.held = None
-        if state.conn is not None:
-            state.held = held = _Held(state.conn, state)
-            _held[id(held)] = held
-            _here.states.add(id(state))
-    if isinstance(database._state, _WatchedState):
-        _owners[id(database._state)] = database
-    elif not is_async(database):
-        _unwatched[id(database)] = database
+    if is_async(database):
+        borrowing.watch_tasks(database)
+    else:
+        borrowing.own(database)
 
 
 def is_async(database: Any) -> bool:
@@ -200,8 +146,7 @@ def in_background(
 
 def connected_here() -> list[Any]:
     """Return the databases that this thread may have a connection of, without a look at all the others."""
-    mine = [_owners.get(key) for key in list(_here.states)]
-    return [database for database in mine if database is not None] + list(_unwatched.values())
+    return borrowing.opened_here()
 
 
 def give_back(database: Any) -> None:
@@ -293,7 +238,7 @@ def close_everything(database: Any) -> None:
     give_back(database)
     state = database._state
     if isinstance(state, threading.local):
-        if any(held.state == id(state) and held.transactions for held in list(_held.values())):
+        if any(held.state == id(state) and held.transactions for held in list(borrowing.held.values())):
             raise peewee.OperationalError(
                 "close_all() while a transaction is open in another thread: let it end first, "
                 "or give the database a pool, whose connections can be cut."
@@ -301,7 +246,7 @@ def close_everything(database: Any) -> None:
         # The other threads' connections are reachable only by themselves: with a new state they
         # find theirs closed, and the drivers close the old ones when the last reference goes.
         database._state = type(state)()
-        _owners[id(database._state)] = database
+        borrowing.own(database)
 
 
 async def aclose_everything(database: Any) -> None:
@@ -320,8 +265,10 @@ def forget(database: Any) -> None:
         database._pool = None
         database._pool_lock = asyncio.Lock()
         database._state = type(state)(release=database._release_conn)
+        borrowing.watch_tasks(database)
         return
     _keep(state.conn)
+    borrowing.forget(database)
     if database.thread_safe:
         database._lock = threading.Lock()
     if isinstance(database, PooledDatabase):
@@ -344,7 +291,7 @@ def _keep(connection: Any) -> None:
 
 def _before_fork() -> None:
     # Strong references: before any hook runs in the child, it has dropped what other threads held.
-    _forking.connections = [held.connection for held in list(_held.values())]
+    _forking.connections = [held.connection for held in list(borrowing.held.values())]
 
 
 def _after_fork_in_parent() -> None:
@@ -353,6 +300,7 @@ def _after_fork_in_parent() -> None:
 
 def _after_fork_in_child() -> None:
     _keep(_forking.connections)
+    borrowing.disown()
     for database in list(_watched.values()):
         forget(database)
 

@@ -52,7 +52,7 @@ def tenant_settings(document: Mapping[str, Any]) -> dict[str, Any]:
     return {**found, "resolver": TemplateResolver(template, **options)}
 
 
-def limits_from_env(prefix: str, environ: Mapping[str, str] | None = None) -> dict[str, Any]:
+def limits_from_env(prefix: str = "MULTIDB_", environ: Mapping[str, str] | None = None) -> dict[str, Any]:
     """Return the same from environment variables, all of which have a single underscore between words.
 
     Args:
