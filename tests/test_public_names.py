@@ -287,7 +287,8 @@ def test_the_wheel_holds_the_package_its_types_marker_and_nothing_else(tmp_path:
     for name in ("setup.cfg", "pyproject.toml", "README.md", "LICENSE"):
         if (ROOT / name).exists():
             (source / name).write_bytes((ROOT / name).read_bytes())
-    for path in [*FILES, PACKAGE / "py.typed"]:
+    shipped = [*FILES, PACKAGE / "py.typed", *(PACKAGE / "web" / "static").iterdir()]
+    for path in shipped:
         target = source / path.relative_to(ROOT)
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(path.read_bytes())
@@ -303,4 +304,4 @@ def test_the_wheel_holds_the_package_its_types_marker_and_nothing_else(tmp_path:
     (wheel,) = (tmp_path / "wheels").glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
         names = {name for name in archive.namelist() if ".dist-info/" not in name}
-    assert names == {str(path.relative_to(ROOT)) for path in FILES} | {"peewee_multidb/py.typed"}
+    assert names == {str(path.relative_to(ROOT)) for path in shipped}
