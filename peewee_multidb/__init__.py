@@ -11,6 +11,7 @@ from .errors import (
     ConfigurationError,
     CrossDatabaseQuery,
     DatabaseNotAllowed,
+    InDoubt,
     InvalidShardKey,
     MissingShardKey,
     MultiDBError,
@@ -23,6 +24,7 @@ from .errors import (
     ScatterTimeout,
     ShardFailed,
     ShardMoved,
+    TwoPhaseError,
     UncoveredWrite,
     UnknownDatabase,
     WrongShard,
@@ -45,7 +47,8 @@ from .shards import (
     uuid7,
 )
 from .shards.everywhere import all_shards
-from .transactions import atomic
+from .transactions import after_commit, atomic
+from .twophase.recovery import RecoveryReport, arecover, recover
 from .version import __version__
 
 __all__ = [
@@ -56,6 +59,7 @@ __all__ = [
     "DatabaseNotAllowed",
     "Databases",
     "HashShards",
+    "InDoubt",
     "InvalidShardKey",
     "LookupShards",
     "MissingShardKey",
@@ -68,6 +72,7 @@ __all__ = [
     "ReadOnlyDatabase",
     "Rebalance",
     "RebalanceError",
+    "RecoveryReport",
     "Route",
     "ScatterNotSupported",
     "ScatterTimeout",
@@ -76,13 +81,16 @@ __all__ = [
     "Snowflake",
     "SnowflakeField",
     "StoredMap",
+    "TwoPhaseError",
     "UUID7Field",
     "UncoveredWrite",
     "UnknownDatabase",
     "WrongShard",
     "__version__",
     "adopt",
+    "after_commit",
     "all_shards",
+    "arecover",
     "atomic",
     "causal_token",
     "check_keys",
@@ -91,6 +99,7 @@ __all__ = [
     "databases",
     "explain_route",
     "propagate",
+    "recover",
     "retry_moved",
     "unit_of_work",
     "use_causal_token",

@@ -43,6 +43,7 @@ __all__ = [
     "settings_from",
     "settings_from_env",
     "settings_from_toml",
+    "transaction_log_from",
 ]
 
 def settings_from(mapping: Mapping[str, object]) -> dict[str, DatabaseSettings]:
@@ -300,7 +301,7 @@ def settings_from_toml(path: str | os.PathLike[str]) -> dict[str, DatabaseSettin
 
 
 def read_toml(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Read a TOML file of settings: ``[databases]``, and perhaps ``secret_key``.
+    """Read a TOML file of settings: ``[databases]``, and perhaps ``secret_key`` and ``transaction_log``.
 
     Args:
         path: the file.
@@ -355,6 +356,20 @@ def secrets_from_env(
     if f"{prefix}SECRET_KEY_FILE" in variables:
         return [Secret(file=variables[f"{prefix}SECRET_KEY_FILE"])]
     return None
+
+
+def transaction_log_from(value: Any) -> str | os.PathLike[str] | None:
+    """Read ``transaction_log``.
+
+    Args:
+        value: the name of a database, the path of a file, or None.
+
+    Raises:
+        ConfigurationError: it is something else.
+    """
+    if value is None or isinstance(value, os.PathLike) or (isinstance(value, str) and value):
+        return value
+    raise ConfigurationError("transaction_log: expected the name of a database or the path of a file")
 
 
 def _toml_loader() -> Callable[[str], dict[str, Any]]:

@@ -24,6 +24,7 @@ from .config import (
     secrets_from_env,
     settings_from,
     settings_from_env,
+    transaction_log_from,
 )
 from .drivers import connections, find
 from .entry import Entry
@@ -51,6 +52,8 @@ class Databases(Mapping[str, peewee.Database]):
         on_fallback: functions to call when a read goes to the primary for want of a replica.
         secret_key: what `causal_token` signs with, at least 16 characters; several for a change of keys:
             the first one signs, and each of them is accepted.
+        transaction_log: where two-phase commit writes its decisions: the name of a database, or the path of
+            an SQLite file; None for ``multidb-transactions.db`` in the working directory.
 
     Each hook gets a `ServerEvent`; what it raises is logged, and the query goes on.
     """
@@ -61,6 +64,7 @@ class Databases(Mapping[str, peewee.Database]):
         self.on_failback: list[Hook] = []
         self.on_fallback: list[Hook] = []
         self.secret_key: str | Secret | Sequence[str | Secret] | None = None
+        self.transaction_log: str | PathLike[str] | None = None
         #: The entries by name. Replaced as a whole, never changed: read it without a lock.
         self.entries: dict[str, Entry] = {}
         #: The Database objects that were asked for, by name; replaced as a whole too.
@@ -88,7 +92,7 @@ class Databases(Mapping[str, peewee.Database]):
     def load(self, path: str | PathLike[str]) -> None:
         """Replace everything by the ``[databases]`` of a TOML file.
 
-        Its ``secret_key``, if it has one, becomes that of the registry.
+        Its ``secret_key`` and its ``transaction_log``, if it has them, become those of the registry.
 
         Args:
             path: the file; relative SQLite paths in it are relative to the working directory.
@@ -99,13 +103,15 @@ class Databases(Mapping[str, peewee.Database]):
         document = read_toml(path)
         settings = settings_from(document["databases"])
         secrets = secrets_from(document["secret_key"]) if "secret_key" in document else self.secret_key
+        place = transaction_log_from(document.get("transaction_log", self.transaction_log))
         self._replace(settings)
-        self.secret_key = secrets
+        self.secret_key, self.transaction_log = secrets, place
 
     def load_env(self, prefix: str = "MULTIDB_") -> None:
         """Replace everything by databases from environment variables, such as ``MULTIDB_ERP__URL``.
 
-        ``MULTIDB_SECRET_KEY`` or ``MULTIDB_SECRET_KEY_FILE`` gives the ``secret_key``.
+        ``MULTIDB_SECRET_KEY`` or ``MULTIDB_SECRET_KEY_FILE`` gives the ``secret_key``, and
+        ``MULTIDB_TRANSACTION_LOG`` the ``transaction_log``.
 
         Args:
             prefix: what the names of the variables begin with.
@@ -117,6 +123,7 @@ class Databases(Mapping[str, peewee.Database]):
         secrets = secrets_from_env(prefix)
         if secrets is not None:
             self.secret_key = secrets
+        self.transaction_log = os.environ.get(f"{prefix}TRANSACTION_LOG", self.transaction_log)
 
     def add(self, name: str, url_or_database: str | peewee.Database, **options: Any) -> None:
         """Add one database while the program runs.
@@ -381,6 +388,16 @@ _registries: weakref.WeakSet[Databases] = weakref.WeakSet()
 def known_names(among: Iterable[Databases] = ()) -> set[str]:
     """Return the names of the registries given, or of all that there are when none is given."""
     return {name for registry in (list(among) or list(_registries)) for name in registry.entries}
+
+
+def with_transaction() -> list[peewee.Database]:
+    """Return the databases of all registries that this thread or task has a transaction open on."""
+    return [
+        database
+        for registry in list(_registries)
+        for database in registry.live.values()
+        if connections.has_transaction(database)
+    ]
 
 
 def _after_fork_in_child() -> None:

@@ -26,7 +26,7 @@ PACKAGE = ROOT / "peewee_multidb"
 LEVELS = {
     **dict.fromkeys(["errors", "urls", "settings", "config", "statements", "version"], 0),
     **dict.fromkeys(["causality", "drivers", "entry", "home", "registry", "scope", "server", "status"], 1),
-    **dict.fromkeys(["routing", "replicas", "shards", "transactions"], 2),
+    **dict.fromkeys(["routing", "replicas", "shards", "transactions", "twophase"], 2),
     **dict.fromkeys(["model"], 3),
     **dict.fromkeys(["rebalance", "schema", "middleware", "observe", "testing", "cli"], 4),
     **dict.fromkeys(["__init__", "__main__"], 5),
