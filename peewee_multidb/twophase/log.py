@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 
 import peewee
 
-from ..drivers import connections, open_server
+from ..drivers import connections, failures, open_server
 from ..drivers.sqlite import SqliteDatabase
 from ..errors import ConfigurationError, nearest
 from ..registry import Databases
@@ -88,7 +88,7 @@ class Log:
                         f"{self.label}, the transaction log, has a transaction open. Begin the two-phase "
                         "block outside of it, or give it a URL in the registry instead of a Database object."
                     )
-                self._id = self._identity()
+                self._id = self._afresh(self._identity)
         return self._id
 
     def _identity(self) -> str:
@@ -131,7 +131,7 @@ class Log:
         with self._using():
             begun = False
             try:
-                self.database.begin()
+                self._afresh(self.database.begin)
                 begun = True
                 self.decisions.insert(gid, outcome, names, place)
             except BaseException as error:
@@ -182,17 +182,17 @@ class Log:
     def find(self, gid: str) -> Decision | None:
         """Return the decision about a transaction, None if there is none."""
         with self._using():
-            return self.decisions.find(gid)
+            return self._afresh(lambda: self.decisions.find(gid))
 
     def every(self) -> list[Decision]:
         """Return all decisions."""
         with self._using():
-            return self.decisions.every()
+            return self._afresh(self.decisions.every)
 
     def forget(self, gids: Iterable[str]) -> None:
         """Delete decisions that nobody will ask for any more."""
         with self._using():
-            self.decisions.forget(gids)
+            self._afresh(lambda: self.decisions.forget(gids))
 
     def seen(self, gid: str) -> int:
         """Return when a transaction without a decision was seen first, in seconds since the epoch."""
@@ -225,6 +225,16 @@ class Log:
         """Close its connection, if it has one of its own."""
         with self._using():
             connections.give_back(self.database)
+
+    def _afresh(self, action: Callable[[], T]) -> T:
+        """Do something, on a new connection if the old one broke since it was used last."""
+        try:
+            return action()
+        except Exception as error:
+            if not failures.is_disconnect(self.database, error) or self.database.in_transaction():
+                raise
+            connections.drop(self.database)
+            return action()
 
     @contextlib.contextmanager
     def _using(self) -> Iterator[None]:

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from ..drivers import connections, races, traits_of
+from ..drivers import connections, failures, races, traits_of
 from ..errors import MultiDBError, NotAsynchronous
 from ..registry import Databases, databases
 from .branches import PAUSE, finish_prepared, listed
@@ -221,10 +221,21 @@ class _Recovery:
         if traits_of(database).two_phase is None:
             return database, []
         self._require_free(name, database)
+        try:
+            return database, self._prepared(database)
+        except Exception as error:
+            if not failures.is_disconnect(database, error):
+                raise
+            # It broke since it was used last; a new one may be had.
+            connections.drop(database)
+            return database, self._prepared(database)
+
+    @staticmethod
+    def _prepared(database: Any) -> list[str]:
         if traits_of(database).engine == "mysql" and database.is_closed():
             database.connect()  # it is the version that tells
         two_phase = traits_of(database).two_phase
-        return database, [] if two_phase is None else listed(database, two_phase)
+        return [] if two_phase is None else listed(database, two_phase)
 
     def _require_free(self, name: str, database: Any) -> None:
         if connections.is_async(database):
