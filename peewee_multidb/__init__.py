@@ -13,6 +13,7 @@ from .errors import (
     DatabaseNotAllowed,
     InDoubt,
     InvalidShardKey,
+    InvalidTenant,
     MissingShardKey,
     MultiDBError,
     NoDatabaseSelected,
@@ -24,6 +25,8 @@ from .errors import (
     ScatterTimeout,
     ShardFailed,
     ShardMoved,
+    TenantLocked,
+    TooManyConnections,
     TwoPhaseError,
     UncoveredWrite,
     UnknownDatabase,
@@ -47,6 +50,8 @@ from .shards import (
     uuid7,
 )
 from .shards.everywhere import all_shards
+from .tenants.locks import current_tenant, use_tenant
+from .tenants.names import check_tenant_name
 from .transactions import after_commit, atomic
 from .twophase.recovery import RecoveryReport, arecover, recover
 from .version import __version__
@@ -61,6 +66,7 @@ __all__ = [
     "HashShards",
     "InDoubt",
     "InvalidShardKey",
+    "InvalidTenant",
     "LookupShards",
     "MissingShardKey",
     "Model",
@@ -81,6 +87,8 @@ __all__ = [
     "Snowflake",
     "SnowflakeField",
     "StoredMap",
+    "TenantLocked",
+    "TooManyConnections",
     "TwoPhaseError",
     "UUID7Field",
     "UncoveredWrite",
@@ -94,7 +102,9 @@ __all__ = [
     "atomic",
     "causal_token",
     "check_keys",
+    "check_tenant_name",
     "current_db",
+    "current_tenant",
     "database_of",
     "databases",
     "explain_route",
@@ -107,5 +117,6 @@ __all__ = [
     "use_primary",
     "use_replica",
     "use_shard",
+    "use_tenant",
     "uuid7",
 ]

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import Any
 
 import peewee
 
@@ -17,10 +18,16 @@ __all__ = [
     "ClockWentBackwards",
     "CollidingKeys",
     "ConfigurationError",
+    "CopyError",
     "CrossDatabaseQuery",
     "DatabaseNotAllowed",
+    "ForEachFailed",
     "InDoubt",
     "InvalidShardKey",
+    "InvalidTenant",
+    "MigrationError",
+    "MigrationHalfDone",
+    "MigrationLocked",
     "MissingShardKey",
     "MultiDBError",
     "NoDatabaseSelected",
@@ -32,8 +39,11 @@ __all__ = [
     "RebalanceError",
     "ScatterNotSupported",
     "ScatterTimeout",
+    "ScopeRefused",
     "ShardFailed",
     "ShardMoved",
+    "TenantLocked",
+    "TooManyConnections",
     "TwoPhaseError",
     "UncoveredWrite",
     "UnknownDatabase",
@@ -46,7 +56,15 @@ class MultiDBError(peewee.PeeweeException):
 
 
 class ConfigurationError(MultiDBError, peewee.ImproperlyConfigured):
-    """A setting, a Meta option or an argument does not make sense."""
+    """A setting, a Meta option or an argument does not make sense.
+
+    Attributes:
+        key: the key of the settings that is to blame, if it is one that is not known.
+    """
+
+    def __init__(self, *args: object, key: str | None = None) -> None:
+        super().__init__(*args)
+        self.key = key
 
 
 class UnknownDatabase(MultiDBError, KeyError):
@@ -62,6 +80,18 @@ class NoDatabaseSelected(MultiDBError, peewee.InterfaceError, peewee.ImproperlyC
 
 class DatabaseNotAllowed(MultiDBError, peewee.InterfaceError):
     """A model was sent to a database that its ``db_name`` does not list."""
+
+
+class TenantLocked(DatabaseNotAllowed):
+    """Code that is locked to one tenant, by `use_tenant`, reached for the database of another."""
+
+
+class InvalidTenant(MultiDBError, ValueError):
+    """A tenant name from outside is not one that any tenant can have; nothing was looked up."""
+
+
+class TooManyConnections(MultiDBError, peewee.OperationalError):
+    """All connections that the registry may have are in use, and none became free in time."""
 
 
 class CrossDatabaseQuery(MultiDBError, peewee.NotSupportedError):
@@ -138,6 +168,36 @@ class RebalanceError(MultiDBError, peewee.OperationalError):
     """Moving rows between shards cannot begin, or cannot go on; no row is lost, and the message says why."""
 
 
+class CopyError(MultiDBError, peewee.OperationalError):
+    """Copying tables cannot begin, cannot go on, or has ended with a difference; the message says which.
+
+    Attributes:
+        report: what was copied, if both sides were compared and differ; a `CopyReport`.
+    """
+
+    report: object = None
+
+
+class MigrationError(MultiDBError, peewee.OperationalError):
+    """A migration cannot be run, or failed; the message says what state the database is in."""
+
+
+class MigrationHalfDone(MigrationError):
+    """Some statements of a migration may have been run and others not: somebody has to look.
+
+    Attributes:
+        migration: the name of the file, without its ending.
+    """
+
+    def __init__(self, message: str, *, migration: str = "") -> None:
+        super().__init__(message)
+        self.migration = migration
+
+
+class MigrationLocked(MigrationError):
+    """Somebody else is migrating this database right now."""
+
+
 class NotAsynchronous(ConfigurationError, peewee.InterfaceError, AttributeError):
     """Something was awaited on a database that is not asynchronous."""
 
@@ -185,6 +245,22 @@ class InDoubt(MultiDBError, UserWarning):
     """A two-phase block is committed, and a database could not be told yet; `recover` does it."""
 
 
+class ForEachFailed(MultiDBError, peewee.OperationalError):
+    """Not every database of a `for_each_database` is done.
+
+    Attributes:
+        report: what came of each of them, a `peewee_multidb.foreach.Report`.
+    """
+
+    def __init__(self, message: str, *, report: Any = None) -> None:
+        super().__init__(message)
+        self.report = report
+
+
+class ScopeRefused(MultiDBError, peewee.InterfaceError):
+    """The headers of a job are not ones that may select a database: the job is not run."""
+
+
 class UncoveredWrite(MultiDBError, UserWarning):
     """A write went to a database that no open `atomic` block covers."""
 
@@ -197,14 +273,35 @@ class CollidingKeys(MultiDBError, UserWarning):
     """The shards of a model each number its rows, so that two rows will have one primary key."""
 
 
+#: The most names that a message lists.
+LISTED = 40
+
+#: The most characters of a name that a message shows.
+SHOWN = 40
+
+
+def shown(name: object) -> str:
+    """Return the repr of a name for a message: escaped, and only the beginning of a long one."""
+    if not isinstance(name, str):
+        return f"a {type(name).__name__}"
+    text = ascii(name[:SHOWN])
+    if len(name) <= SHOWN and len(text) <= SHOWN + 2:
+        return text
+    return f"{text[:SHOWN]}... ({len(name)} characters)"
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """Return the end of a sentence that helps with a misspelt `name`.
 
-    Names the closest of `known` and then all of them, or says that there are none.
+    Names the closest of `known` and then all of them, the first of them if they are many, or says that there
+    are none.
     """
     names = sorted(str(k) for k in known)
     if not names:
         return "none are known"
-    close = difflib.get_close_matches(name, names, n=1)
-    listed = ", ".join(names)
+    is_short = len(name) <= 2 * SHOWN and len(names) <= 25 * LISTED
+    close = difflib.get_close_matches(name, names, n=1) if is_short else []
+    listed = ", ".join(names[:LISTED])
+    if len(names) > LISTED:
+        listed += f" and {len(names) - LISTED} more"
     return f"did you mean {close[0]!r}? Known: {listed}" if close else f"known: {listed}"

@@ -210,7 +210,8 @@ class Block:
             raise NotTransactional(
                 "two_phase: at most one database may take part that does not prepare, since it has to "
                 f"commit between the others; here are {self._last.name!r} and {branch.name!r}. (One of "
-                f"them may be the log, {self._log.label}.) Take one out of the block, or put the log elsewhere."
+                f"them may be the log, {self._log.label}.) Take one out of the block, or put the log "
+                "elsewhere."
             )
         self._log.make_ready(branch.database)
         branch.begin()

@@ -1,8 +1,8 @@
 """The transaction of one database, from its beginning to its end in one or in two phases.
 
 A `Branch` begins as Peewee's ``atomic()`` does, so that savepoints, callbacks and the rest work inside. At
-its end Peewee's bookkeeping is taken over: a transaction that was prepared is neither committed nor rolled back,
-and the connection no longer has it.
+its end Peewee's bookkeeping is taken over: a transaction that was prepared is neither committed nor rolled
+back, and the connection no longer has it.
 """
 
 from __future__ import annotations

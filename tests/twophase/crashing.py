@@ -1,4 +1,4 @@
-"""A transaction over several databases that something happens to, before or after any statement that it sends.
+"""A transaction over several databases that something happens to, before or after any statement.
 
 A step is the moment before a statement or after one, of the user's, of the protocol or of the log. So what
 happens at each step in turn happens between every two steps of the protocol.

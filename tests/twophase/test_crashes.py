@@ -1,4 +1,4 @@
-"""The coordinator is killed with SIGKILL between every two steps; then everything is on all databases or none."""
+"""The coordinator is killed between every two steps; then everything is on all databases or on none."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_a_coordinator_that_is_killed_at_any_step_leaves_all_or_nothing(kind: st
 
 @pytest.mark.parametrize("kind", list(crashing.KINDS)[1:3])
 def test_before_recovery_nothing_is_committed_in_part_but_in_doubt(kind: str, folder: Path) -> None:
-    """What one database has and another lacks is prepared there: nothing is ever lost or half done for good."""
+    """What one database has and another lacks is prepared there: nothing is lost."""
     steps = crashing.steps_of(kind, folder)
     doubtful = 0
     for at in range(1, steps + 1):
@@ -67,7 +67,7 @@ def test_before_recovery_nothing_is_committed_in_part_but_in_doubt(kind: str, fo
 
 
 def test_a_kill_at_any_moment_leaves_all_or_nothing(folder: Path) -> None:
-    """Not at a step, but whenever it happens to be: in the middle of a statement, or of a write to the disk."""
+    """Not at a step, but whenever it happens to be: in the middle of a statement or a write."""
     kind = "two and a file"
     crashing.steps_of(kind, folder)
     randomly = random.Random(7)
