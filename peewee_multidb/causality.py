@@ -26,7 +26,7 @@ from .drivers.replication import Position
 if TYPE_CHECKING:
     from .entry import Entry
 
-__all__ = ["Seen", "Unit", "current_unit", "note_write", "own_unit", "unit_of_work", "write_hook"]
+__all__ = ["Seen", "Unit", "current_unit", "is_note", "note_write", "own_unit", "unit_of_work", "write_hook"]
 
 #: More databases than this in one unit, and those that left their registry are forgotten.
 MANY = 64
@@ -191,6 +191,11 @@ def note_write(entry: Entry) -> None:
         callbacks = database._state.commit_callbacks
         if seen.write not in callbacks:
             callbacks.append(seen.write)
+
+
+def is_note(callback: Any) -> bool:
+    """Whether what a Database object calls after a commit is what `note_write` has left there."""
+    return isinstance(getattr(callback, "__self__", None), Seen)
 
 
 def write_hook(entry: Entry) -> Callable[[Any], None]:

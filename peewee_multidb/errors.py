@@ -22,6 +22,7 @@ __all__ = [
     "CrossDatabaseQuery",
     "DatabaseNotAllowed",
     "ForEachFailed",
+    "InDoubt",
     "InvalidShardKey",
     "InvalidTenant",
     "MigrationError",
@@ -43,6 +44,7 @@ __all__ = [
     "ShardMoved",
     "TenantLocked",
     "TooManyConnections",
+    "TwoPhaseError",
     "UncoveredWrite",
     "UnknownDatabase",
     "WrongShard",
@@ -225,6 +227,22 @@ class PartialCommit(MultiDBError, peewee.OperationalError):
         self.committed = tuple(committed)
         self.rolled_back = tuple(rolled_back)
         self.unknown = tuple(unknown)
+
+
+class TwoPhaseError(MultiDBError, peewee.OperationalError):
+    """A two-phase block could not be committed; nothing of it is.
+
+    Attributes:
+        in_doubt: names of the databases that could not be told so; `recover` rolls them back.
+    """
+
+    def __init__(self, message: str, *, in_doubt: Iterable[str] = ()) -> None:
+        super().__init__(message)
+        self.in_doubt = tuple(in_doubt)
+
+
+class InDoubt(MultiDBError, UserWarning):
+    """A two-phase block is committed, and a database could not be told yet; `recover` does it."""
 
 
 class ForEachFailed(MultiDBError, peewee.OperationalError):

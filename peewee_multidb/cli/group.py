@@ -28,6 +28,7 @@ COMMANDS = {
     "copy": "copy:copy",
     "shards": "shards:shards",
     "rebalance": "rebalance:rebalance",
+    "recover": "recover:recover",
     "completion": "completion:completion",
 }
 
