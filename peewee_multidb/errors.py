@@ -25,6 +25,7 @@ __all__ = [
     "InDoubt",
     "InvalidShardKey",
     "InvalidTenant",
+    "IsolationError",
     "MigrationError",
     "MigrationHalfDone",
     "MigrationLocked",
@@ -84,6 +85,10 @@ class DatabaseNotAllowed(MultiDBError, peewee.InterfaceError):
 
 class TenantLocked(DatabaseNotAllowed):
     """Code that is locked to one tenant, by `use_tenant`, reached for the database of another."""
+
+
+class IsolationError(MultiDBError):
+    """A test that is rolled back did what could not be undone, or what cannot share its transaction."""
 
 
 class InvalidTenant(MultiDBError, ValueError):

@@ -409,6 +409,11 @@ def _refuse_in_transaction(entries: Iterable[Entry]) -> None:
 _registries: weakref.WeakSet[Databases] = weakref.WeakSet()
 
 
+def registries() -> list[Databases]:
+    """Return every registry that there is."""
+    return list(_registries)
+
+
 def require_known(name: str, what: object, among: Iterable[Databases] = ()) -> None:
     """Raise `UnknownDatabase` if none of some registries knows a name.
 

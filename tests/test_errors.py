@@ -21,6 +21,7 @@ BASES = {
     "DatabaseNotAllowed": (peewee.InterfaceError,),
     "InvalidShardKey": (peewee.DataError,),
     "InvalidTenant": (ValueError,),
+    "IsolationError": (errors.MultiDBError,),
     "MigrationError": (peewee.OperationalError,),
     "MigrationHalfDone": (errors.MigrationError,),
     "MigrationLocked": (errors.MigrationError,),

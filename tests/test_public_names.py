@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import inspect
 import subprocess
 import sys
@@ -119,8 +120,13 @@ def test_every_public_docstring_speaks_of_every_argument(name: str) -> None:
 # Imports
 
 
-def imports(path: Path) -> Iterator[tuple[tuple[str, ...], int]]:
+@functools.cache
+def imports(path: Path) -> tuple[tuple[tuple[str, ...], int], ...]:
     """What of the package a file imports, anywhere in it but under TYPE_CHECKING, and in which line."""
+    return tuple(found_imports(path))
+
+
+def found_imports(path: Path) -> Iterator[tuple[tuple[str, ...], int]]:
     tree = ast.parse(path.read_text())
     typing_only = {
         id(inner)
