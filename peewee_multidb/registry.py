@@ -45,12 +45,13 @@ class Databases(Mapping[str, peewee.Database]):
         on_fallback: functions to call when a read goes to the primary for want of a replica.
         on_open: functions to call with an `Entry` whose Database objects were made, before anybody uses them;
             what these raise is raised where the database was asked for.
+        on_evict: functions to call with the `Entry` of a database that was closed to make room for another.
         secret_key: what `causal_token` signs with, at least 16 characters; several for a change of keys:
             the first one signs, and each of them is accepted.
         transaction_log: where two-phase commit writes its decisions: the name of a database, or the path of
             an SQLite file; None for ``multidb-transactions.db`` in the working directory.
 
-    Each hook but the last gets a `ServerEvent`; what it raises is logged, and the query goes on.
+    Each of the first three hooks gets a `ServerEvent`; what it raises is logged, and the query goes on.
     """
 
     def __init__(self, settings: Mapping[str, Any] | None = None) -> None:
@@ -59,6 +60,7 @@ class Databases(Mapping[str, peewee.Database]):
         self.on_failback: list[Hook] = []
         self.on_fallback: list[Hook] = []
         self.on_open: list[Callable[[Entry], object]] = []
+        self.on_evict: list[Callable[[Entry], object]] = []
         self.secret_key: str | Secret | Sequence[str | Secret] | None = None
         self.transaction_log: str | PathLike[str] | None = None
         #: The entries by name. Replaced as a whole, never changed: read it without a lock.
