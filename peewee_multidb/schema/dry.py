@@ -277,8 +277,7 @@ class _Seeing:
     @migrate.operation  # type: ignore[untyped-decorator]
     def alter_add_column(self, table: str, column_name: str, field: Any, *args: Any, **kwargs: Any) -> Any:
         self.added[table, column_name] = self._described(table, column_name, field)
-        operation = super().alter_add_column(table, column_name, field, *args, **kwargs)  # type: ignore[misc]
-        return operation
+        return super().alter_add_column(table, column_name, field, *args, **kwargs)  # type: ignore[misc]
 
     def _described(self, table: str, column: str, field: Any) -> Any:
         raise NotImplementedError

@@ -25,7 +25,7 @@ from .types import canonical_type, declared_type
 __all__ = ["inspect"]
 
 #: Names that a class in the generated source must not take.
-TAKEN = {"Model", "SQL", "CompositeKey", "DeferredForeignKey", "ForeignKeyField", "Base", "None", "True", "False"}
+TAKEN = {"Model", "SQL", "CompositeKey", "DeferredForeignKey", "ForeignKeyField", "Base"}
 
 
 def inspect(
@@ -130,7 +130,9 @@ class _Writer:
         blocks = [self._model(table) for table in self._ordered()]
         fields = [self.own[key] for key in sorted(self.own)]
         imports = [
-            f"from {module} import {', '.join(sorted(names))}" for module, names in sorted(self.imports.items())
+            f"from {module} import {', '.join(sorted(names))}"
+            for module, names in sorted(self.imports.items())
+            if names
         ]
         meta = [f"        db_name = {self.name!r}"] + ([] if self.managed else ["        managed = False"])
         base = "\n".join(["class Base(Model):", "    class Meta:", *meta])
@@ -172,7 +174,8 @@ class _Writer:
             lines.append(f"        schema = {self.schema!r}")
         if len(keys) > 1:
             self.imports.setdefault("peewee", set()).add("CompositeKey")
-            lines.append(f"        primary_key = CompositeKey({', '.join(repr(columns[k].name) for k in keys)})")
+            names = ", ".join(repr(columns[key].name) for key in keys)
+            lines.append(f"        primary_key = CompositeKey({names})")
         elif not keys:
             lines.append("        primary_key = False")
         lines += self._indexes(table)
@@ -183,7 +186,8 @@ class _Writer:
         columns = self.found.columns[table]
         for index in self.catalog.get_indexes(table, self.schema):
             usable = reflection._is_index_usable(index, set(columns))
-            if usable and len(index.columns) > 1 and list(index.columns) != list(self.found.primary_keys[table]):
+            of_key = list(index.columns) == list(self.found.primary_keys[table])
+            if usable and len(index.columns) > 1 and not of_key:
                 names = tuple(columns[column].name for column in index.columns)
                 lines.append(f"            ({names!r}, {bool(index.unique)}),")
             elif not usable and index.sql:

@@ -142,10 +142,7 @@ class Migrations:
         """
         files = self.files()
         report = MigrationReport("down")
-        if target is None:
-            latest = self._latest(names, files)
-        else:
-            latest = _found(target, files).name
+        latest = self._latest(names, files) if target is None else _found(target, files).name
         if latest is None:
             report.done = {name: [] for name in self._writable(names, report)}
             return report
@@ -359,7 +356,7 @@ class Migrations:
                 not known yet.
         """
         if not self.models:
-            raise MigrationError("make() compares models with databases: hand them to Migrations(models=...).")
+            raise MigrationError("make() compares models: hand them to Migrations(models=...).")
         status = self.status(names)
         left = {**status.names(reports.PENDING), **status.names(reports.HALF_DONE)}
         if left or status.failed:
