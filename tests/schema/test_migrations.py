@@ -19,7 +19,7 @@ def test_every_engine_is_brought_up_and_down_again(engines: Databases, three: Pa
     migrations = Migrations(three, engines)
     report = migrations.up()
     assert report.ok, report
-    assert report.done == {name: NAMES for name in ENGINES}
+    assert report.done == dict.fromkeys(ENGINES, NAMES)
     for name in ENGINES:
         assert marks(engines, name) == ["two", "three"]
         columns = [column.name for column in engines[name].get_columns("marker")]
