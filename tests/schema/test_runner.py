@@ -105,8 +105,16 @@ def test_a_connection_that_is_lost_on_the_way_leaves_it_half_done(maria: Databas
 def test_a_file_without_a_transaction_of_its_own_is_run_in_steps_on_every_engine(
     engines: Databases, write: Write
 ) -> None:
-    text = 'atomic = False\ndef up(migrator, db):\n    db.execute_sql("CREATE TABLE one (n INTEGER)")\n    {}\n'
-    path = write("0001_steps", text.format("raise ValueError('half')"))
+    path = write(
+        "0001_steps",
+        """
+        atomic = False
+
+        def up(migrator, db):
+            db.execute_sql("CREATE TABLE one (n INTEGER)")
+            raise ValueError("half")
+        """,
+    )
     report = Migrations(path.parent, engines).up()
     assert all(isinstance(report.failed[name], errors.MigrationHalfDone) for name in ENGINES), report
     assert all("one" in engines[name].get_tables() for name in ENGINES)
@@ -162,11 +170,8 @@ def test_many_runners_at_once_apply_each_migration_once(engines: Databases, thre
     assert all(report.ok for report in reports), [str(report) for report in reports]
     for name in names:
         assert marks(engines, name) == ["two", "three"]
-        assert sorted(sum((report.done[name] for report in reports), [])) == [
-            "0001_first",
-            "0002_two",
-            "0003_three",
-        ]
+        done = sorted(one for report in reports for one in report.done[name])
+        assert done == ["0001_first", "0002_two", "0003_three"]
 
 
 CHILD = """
