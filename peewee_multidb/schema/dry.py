@@ -146,7 +146,9 @@ def _shown(sql: str, params: Any) -> str:
 
 
 def _is_mark(sql: str) -> bool:
-    return " ".join(sql.upper().split()).startswith(MARKS)
+    text = " ".join(sql.upper().split())
+    # A pragma that sets nothing is a question.
+    return text.startswith(MARKS) or (text.startswith("PRAGMA") and "=" not in text)
 
 
 def _in_memory(database: Any, statements: list[str]) -> tuple[Any, Any]:
