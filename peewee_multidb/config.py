@@ -6,11 +6,9 @@ so when it cannot. How a database URL is read, and how a password is kept, is in
 
 from __future__ import annotations
 
-import importlib
 import math
 import os
-import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +24,7 @@ from .settings import (
     ReplicaSettings,
     ReplicationSettings,
 )
+from .tomlfile import located, read_toml
 from .urls import SECRET_KEY, URL_PARTS, DatabaseURL, Secret, parse_url, seal, typed
 
 __all__ = [
@@ -98,6 +97,7 @@ def _database(name: object, value: object) -> DatabaseSettings:
         options=_driver_options(where, _take(where, table, "options", Mapping) or {}),
         password=password,
         server_version=_take(where, table, "server_version", str),
+        tenant=_take(where, table, "tenant", bool) or False,
     )
 
 
@@ -108,7 +108,10 @@ def _table(where: str, value: object, known: Iterable[str]) -> Mapping[str, Any]
         if key not in known:
             # A URL that slipped to the left of the '=' may hold a password.
             shown = "that is a URL" if "://" in str(key) else repr(key)
-            raise ConfigurationError(f"{where}: unknown key {shown}; {nearest(str(key), known)}")
+            raise ConfigurationError(
+                f"{where}: unknown key {shown}; {nearest(str(key), known)}",
+                key=None if "://" in str(key) else str(key),
+            )
     return value
 
 
@@ -296,32 +299,12 @@ def settings_from_toml(path: str | os.PathLike[str]) -> dict[str, DatabaseSettin
 
     A relative SQLite path stays relative to the working directory, not to the file.
     """
-    return settings_from(read_toml(path)["databases"])
-
-
-def read_toml(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Read a TOML file of settings: ``[databases]``, and perhaps ``secret_key``.
-
-    Args:
-        path: the file.
-
-    Raises:
-        ConfigurationError: the file cannot be read, is not TOML (with the line), or has no
-            ``[databases]``; on Python 3.10, that the package ``tomli`` is missing.
-    """
-    loads = _toml_loader()
+    document = read_toml(path)
     try:
-        document = loads(Path(path).read_bytes().decode())
-    except OSError as exc:
-        raise ConfigurationError(f"cannot read {os.fspath(path)!r}: {exc.strerror}") from exc
-    except ValueError as exc:  # TOMLDecodeError and UnicodeDecodeError
-        problem = str(exc) if not isinstance(exc, UnicodeError) else "not UTF-8 text"
-    else:
-        if not isinstance(document.get("databases"), dict):
-            raise ConfigurationError(f"{os.fspath(path)!r} has no [databases] table")
-        return document
-    # Outside of the except block: both errors may carry the whole document.
-    raise ConfigurationError(f"{os.fspath(path)!r}: {problem}")
+        return settings_from(document["databases"])
+    except ConfigurationError as error:
+        problem = located(path, error)
+    raise problem
 
 
 def secrets_from(value: object) -> list[Secret]:
@@ -355,17 +338,6 @@ def secrets_from_env(
     if f"{prefix}SECRET_KEY_FILE" in variables:
         return [Secret(file=variables[f"{prefix}SECRET_KEY_FILE"])]
     return None
-
-
-def _toml_loader() -> Callable[[str], dict[str, Any]]:
-    try:
-        module = importlib.import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
-    except ImportError:
-        raise ConfigurationError(
-            'reading TOML on Python 3.10 needs tomli: pip install "peewee-multidb[toml]"'
-        ) from None
-    loads: Callable[[str], dict[str, Any]] = module.loads
-    return loads
 
 
 def settings_from_env(

@@ -17,17 +17,11 @@ from typing import Any
 
 import peewee
 
-from .config import (
-    check_shared,
-    read_toml,
-    secrets_from,
-    secrets_from_env,
-    settings_from,
-    settings_from_env,
-)
+from .config import check_shared, secrets_from_env, settings_from, settings_from_env
 from .drivers import connections, find
 from .entry import Entry
-from .errors import ConfigurationError, UnknownDatabase, nearest
+from .errors import ConfigurationError, UnknownDatabase, nearest, shown
+from .finding import Settings, found_settings, read_settings
 from .server import ServerEvent
 from .settings import DatabaseSettings
 from .status import ServerStatus, status_of
@@ -85,22 +79,32 @@ class Databases(Mapping[str, peewee.Database]):
         """
         self._replace(settings_from(mapping))
 
-    def load(self, path: str | PathLike[str]) -> None:
+    def load(self, path: str | PathLike[str] | None = None) -> None:
         """Replace everything by the ``[databases]`` of a TOML file.
 
         Its ``secret_key``, if it has one, becomes that of the registry.
 
         Args:
-            path: the file; relative SQLite paths in it are relative to the working directory.
+            path: the file; relative SQLite paths in it are relative to the working directory. None finds the
+                settings as the command line does, see `peewee_multidb.finding`.
 
         Raises:
-            ConfigurationError: the file cannot be read or is wrong; nothing is replaced then.
+            ConfigurationError: the file is wrong or cannot be read, or there is none; nothing changes then.
         """
-        document = read_toml(path)
-        settings = settings_from(document["databases"])
-        secrets = secrets_from(document["secret_key"]) if "secret_key" in document else self.secret_key
-        self._replace(settings)
-        self.secret_key = secrets
+        self.apply(read_settings(path) if path is not None else found_settings())
+
+    def apply(self, settings: Settings) -> None:
+        """Replace everything by settings that were found.
+
+        Args:
+            settings: what `peewee_multidb.finding.find_settings` returned.
+
+        Raises:
+            ConfigurationError: a URL names no driver; nothing is replaced then.
+        """
+        self._replace(dict(settings.databases))
+        if settings.secret_key is not None:
+            self.secret_key = settings.secret_key
 
     def load_env(self, prefix: str = "MULTIDB_") -> None:
         """Replace everything by databases from environment variables, such as ``MULTIDB_ERP__URL``.
@@ -235,14 +239,29 @@ class Databases(Mapping[str, peewee.Database]):
         entry = self.entry_of(database)
         return None if entry is None else entry.name
 
+    @property
+    def has_tenants(self) -> bool:
+        """Whether a database here is flagged as a tenant's."""
+        return any(entry.settings.tenant for entry in self.entries.values())
+
+    def is_tenant(self, name: str) -> bool:
+        """Whether a database is a tenant's: its settings say ``tenant = true``.
+
+        Args:
+            name: a database name.
+        """
+        entry = self.entries.get(name)
+        return entry is not None and entry.settings.tenant
+
     def unknown(self, name: str) -> UnknownDatabase:
         """The error for a name that is not here."""
         if not self.entries:
             return UnknownDatabase(
-                f"No database is called {name!r}: nothing is configured yet. Call databases.configure(...), "
-                "databases.load(path) or databases.load_env() before the first query."
+                f"No database is called {shown(name)}: nothing is configured yet. Call "
+                "databases.configure(...), databases.load(path) or databases.load_env() before the "
+                "first query."
             )
-        return UnknownDatabase(f"No database is called {name!r}; {nearest(name, self.entries)}.")
+        return UnknownDatabase(f"No database is called {shown(name)}; {nearest(name, self.entries)}.")
 
     def _open(self, name: str) -> peewee.Database:
         entry = self.entries.get(name)
@@ -378,9 +397,28 @@ def _refuse_in_transaction(entries: Iterable[Entry]) -> None:
 _registries: weakref.WeakSet[Databases] = weakref.WeakSet()
 
 
-def known_names(among: Iterable[Databases] = ()) -> set[str]:
-    """Return the names of the registries given, or of all that there are when none is given."""
-    return {name for registry in (list(among) or list(_registries)) for name in registry.entries}
+def require_known(name: str, what: object, among: Iterable[Databases] = ()) -> None:
+    """Raise `UnknownDatabase` if none of some registries knows a name.
+
+    Args:
+        name: a database name.
+        what: what names it, for the message.
+        among: the registries; all that there are when none is given.
+    """
+    registries = list(among) or list(_registries)
+    if not any(name in registry for registry in registries):
+        known = [one for registry in registries for one in registry.names]
+        raise UnknownDatabase(f"{what!r}: no database is called {shown(name)}; {nearest(name, known)}.")
+
+
+def any_tenants() -> bool:
+    """Whether a registry has databases that are flagged as a tenant's, or may find some."""
+    return databases.has_tenants or any(registry.has_tenants for registry in list(_registries))
+
+
+def is_tenant(name: str) -> bool:
+    """Whether a name is a tenant's in one of the registries."""
+    return databases.is_tenant(name) or any(registry.is_tenant(name) for registry in list(_registries))
 
 
 def _after_fork_in_child() -> None:

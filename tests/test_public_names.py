@@ -25,7 +25,9 @@ PACKAGE = ROOT / "peewee_multidb"
 #: The plan of the house: a room may import rooms of its own level or below.
 LEVELS = {
     **dict.fromkeys(["errors", "urls", "settings", "config", "statements", "version"], 0),
+    **dict.fromkeys(["finding", "tomlfile"], 0),
     **dict.fromkeys(["causality", "drivers", "entry", "home", "registry", "scope", "server", "status"], 1),
+    **dict.fromkeys(["stack", "stepping", "tenants"], 1),
     **dict.fromkeys(["routing", "replicas", "shards", "transactions", "background", "foreach"], 2),
     **dict.fromkeys(["model"], 3),
     **dict.fromkeys(["rebalance", "schema", "middleware", "observe", "testing", "cli"], 4),

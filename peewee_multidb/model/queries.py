@@ -218,11 +218,13 @@ class RoutedQuery(Mixin):  # type: ignore[misc]
         Raises:
             DatabaseNotAllowed: the given database is one that the model's ``db_name`` does not list.
             WrongShard: a write, and its key belongs to another shard than the given database.
+            TenantLocked: the code here is locked to a tenant, and the given database is another one's.
         """
         if database is None:
             stored = self.model._meta.home.stored
             return self._run() if stored is None else fencing.run(self, stored, self._run)
         if not isinstance(database, scatter.Shards):
+            routing.refuse_locked(self.model._meta.home, database)
             if self.model._meta.home.names is not None:
                 self._admit(database)
             self._sent_elsewhere = not self._is_for(database)

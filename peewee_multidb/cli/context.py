@@ -1,0 +1,280 @@
+"""What every command has: the settings as other tools find theirs, the models, and the common options.
+
+    @command("databases")
+    @click.option("--long", is_flag=True)
+    def databases(app: App, long: bool) -> None:
+        ...
+
+The function gets an `App`. What it raises becomes one sentence on the standard error and an exit code.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+import peewee
+
+from ..errors import ConfigurationError, MultiDBError, nearest
+from ..finding import Settings, find_settings, found_settings
+from ..home import Home
+from ..registry import Databases, databases
+from .output import Output, fail
+
+__all__ = ["App", "command", "common_options"]
+
+
+class App:
+    """One call of the command line: its registry, models and output.
+
+    Args:
+        registry: what the commands work on; None for the process-wide one.
+        models: model classes known besides those that the settings name.
+        configured: the registry is configured already, so that no settings are looked for.
+    """
+
+    def __init__(
+        self, registry: Databases | None = None, *, models: Sequence[Any] = (), configured: bool = False
+    ) -> None:
+        self._registry = databases if registry is None else registry
+        self._given = tuple(models)
+        self._configured = configured
+        self._models: list[Any] | None = None
+        self._settings: Settings | None = None
+        self._loaded = False
+        self.config: str | None = None
+        self.modules: tuple[str, ...] = ()
+        self.debug = False
+        self.out = Output()
+
+    def again(self) -> App:
+        """Return one like this for another call."""
+        return App(self._registry, models=self._given, configured=self._configured)
+
+    # Settings
+
+    @property
+    def settings(self) -> Settings:
+        """The settings that were found.
+
+        Raises:
+            ConfigurationError: none were found, or they are wrong.
+        """
+        self._load()
+        assert self._settings is not None
+        return self._settings
+
+    @property
+    def registry(self) -> Databases:
+        """The registry, configured.
+
+        Raises:
+            ConfigurationError: no settings were found, or they are wrong.
+        """
+        self._load()
+        return self._registry
+
+    def _load(self) -> None:
+        if self._loaded:
+            return
+        if self._configured and self.config is None:
+            self._settings = Settings("the program")
+        else:
+            _importable(Path.cwd())
+            self._settings = self._found()
+        self._loaded = True
+
+    def _found(self) -> Settings:
+        found = find_settings(self.config)
+        if found is not None:
+            if found.path is not None:
+                _importable(found.path.resolve().parent)
+            self._registry.apply(found)
+            return found
+        for name in self.modules:
+            _import(name)
+        if self._registry.entries:
+            return Settings(f"the modules {', '.join(self.modules)}", models=self.modules)
+        return found_settings()
+
+    # Models
+
+    @property
+    def models(self) -> list[Any]:
+        """The model classes, parents before those that refer to them.
+
+        Raises:
+            ConfigurationError: a module cannot be imported.
+        """
+        if self._models is None:
+            registry, settings = self.registry, self.settings
+            before, found = registry.entries, [*self._given]
+            for name in self.modules or settings.models:
+                found += models_in(_import(name))
+            if registry.entries is not before and settings.databases:
+                # A module that configures the registry for its program does not do so for this one.
+                registry.apply(settings)
+            mine = [m for m in dict.fromkeys(found) if m._meta.home.registry is self._registry]
+            self._models = list(_sort_models(mine))
+        return self._models
+
+    def model(self, name: str) -> Any:
+        """Return the model of a name, which may be that of its table.
+
+        Raises:
+            ConfigurationError: there is none, or more than one.
+        """
+        found = [m for m in self.models if name in (m.__name__, f"{m.__module__}.{m.__name__}")]
+        found = found or [m for m in self.models if m._meta.table_name == name]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            where = ", ".join(f"{m.__module__}.{m.__name__}" for m in found)
+            raise ConfigurationError(f"{name!r} is more than one model: {where}; give the whole name")
+        known = [m.__name__ for m in self.models]
+        hint = nearest(name, known) if known else 'none are known; say models = ["shop.models"], or --models'
+        raise ConfigurationError(f"no model is called {name!r}; {hint}")
+
+    def names(self, names: Sequence[str] = ()) -> list[str]:
+        """Return database names, all of them for none given.
+
+        Raises:
+            UnknownDatabase: a name is not configured.
+        """
+        for name in names:
+            if name not in self.registry:
+                raise self.registry.unknown(name)
+        return list(dict.fromkeys(names)) or list(self.registry.names)
+
+
+# Not in Peewee's type stubs.
+_sort_models: Any = peewee.sort_models  # type: ignore[attr-defined]
+
+
+def _importable(folder: Path) -> None:
+    """Let Python find modules in a directory too, as it does for a program that is there."""
+    if str(folder) not in sys.path:
+        sys.path.insert(0, str(folder))
+
+
+def _import(name: str) -> Any:
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name != name and not name.startswith(f"{error.name}."):
+            raise ConfigurationError(f"the models of {name!r} need {error.name!r}: {error}") from error
+        raise ConfigurationError(
+            f"there is no module {name!r} to take models from; it is looked for in {str(Path.cwd())!r} "
+            "and where Python finds modules"
+        ) from None
+    except MultiDBError:
+        raise
+    except Exception as error:
+        raise ConfigurationError(
+            f"the module {name!r} cannot be imported: {type(error).__name__}: {error}"
+        ) from error
+
+
+def models_in(module: Any) -> list[Any]:
+    """Return the models that a module has or that are defined in its sub-modules.
+
+    A class that has no field of its own, and from which other models derive, is a base and no model.
+    """
+    inside = f"{module.__name__}."
+    held = {id(value) for value in vars(module).values() if isinstance(value, type)}
+    found = []
+    for model in _all_models(peewee.Model):
+        is_here = id(model) in held or f"{model.__module__}.".startswith(inside)
+        if is_here and isinstance(getattr(_meta(model), "home", None), Home) and not _is_base(model):
+            found.append(model)
+    return list(dict.fromkeys(found))
+
+
+def _meta(model: Any) -> Any:
+    return getattr(model, "_meta", None)
+
+
+def _all_models(base: Any) -> list[Any]:
+    return [one for model in base.__subclasses__() for one in (model, *_all_models(model))]
+
+
+def _is_base(model: Any) -> bool:
+    fields = [field for field in model._meta.sorted_fields if not isinstance(field, peewee.AutoField)]
+    return not fields and bool(model.__subclasses__())
+
+
+# Commands
+
+
+def common_options(command: click.Command) -> click.Command:
+    """Give a command or group the options that all have; they set the `App` of the call."""
+
+    def option(*names: str, set_to: str, **attributes: Any) -> None:
+        def store(ctx: click.Context, param: click.Parameter, value: Any) -> None:
+            app = ctx.find_object(App)
+            if app is not None and value not in (None, (), False):
+                _settings_of_call[set_to](app, value)
+
+        command.params.append(
+            click.Option([*names], expose_value=False, callback=store, is_eager=True, **attributes)
+        )
+
+    option("--config", set_to="config", metavar="FILE", help="The file of settings.")
+    option(
+        "--models",
+        set_to="modules",
+        metavar="MODULE",
+        multiple=True,
+        help="A module with models, such as shop.models; may be given more than once.",
+    )
+    option("--json", set_to="json", is_flag=True, help="Print JSON, of the shape that the manual gives.")
+    option("--debug", set_to="debug", is_flag=True, help="Show the traceback of an error.")
+    return command
+
+
+def _set_json(app: App, value: bool) -> None:
+    app.out.json = value
+
+
+_settings_of_call: dict[str, Callable[[App, Any], None]] = {
+    "config": lambda app, value: setattr(app, "config", value),
+    "modules": lambda app, value: setattr(app, "modules", tuple(value)),
+    "debug": lambda app, value: setattr(app, "debug", value),
+    "json": _set_json,
+}
+
+
+class Command(click.Command):
+    """A command whose errors become a sentence and an exit code."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Call the function with the `App` of this call."""
+        app = ctx.find_object(App)
+        assert app is not None
+        try:
+            return super().invoke(ctx)
+        except (click.ClickException, click.exceptions.Exit, click.Abort):
+            raise
+        except Exception as error:
+            if app.debug:
+                raise
+            ctx.exit(fail(app.out, error))
+
+
+def command(name: str, **attributes: Any) -> Callable[[Callable[..., Any]], click.Command]:
+    """Make a command of the group from a function that takes an `App` and the values of its options.
+
+    Args:
+        name: what is typed.
+        attributes: handed to `click.command`.
+    """
+
+    def decorate(function: Callable[..., Any]) -> click.Command:
+        made = click.command(name, cls=Command, **attributes)(click.make_pass_decorator(App)(function))
+        return common_options(made)
+
+    return decorate

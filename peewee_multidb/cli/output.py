@@ -1,0 +1,131 @@
+"""The only place of the command line that prints: tables for people, JSON for programs, sentences for errors.
+
+What is found goes to the standard output, errors and progress to the standard error. Colours are left out
+where ``NO_COLOR`` is set and where nobody looks; a table that goes into a pipe has each row in one line.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import click
+import peewee
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from .. import errors
+
+__all__ = ["EXIT_CODES", "Output", "exit_code", "fail"]
+
+#: What each exit code means; in the manual as well.
+EXIT_CODES = {
+    0: "all is well",
+    1: "it ran, and found something that is not as it should be",
+    2: "the command line itself is wrong",
+    3: "the settings or the models are wrong",
+    4: "a database could not be reached, or failed",
+    5: "refused: nothing was changed",
+    6: "part of it was done; run the command that the message names",
+    70: "an error that nobody expected; --debug shows where",
+    130: "interrupted from the keyboard",
+}
+
+UNEXPECTED = 70
+
+#: The exit code of each kind of error; the first that fits.
+_CODES: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], int], ...] = (
+    ((errors.PartialCommit, errors.RebalanceError), 6),
+    ((errors.ConfigurationError, errors.UnknownDatabase), 3),
+    ((errors.NoReplicaAvailable, errors.ShardFailed, errors.ScatterTimeout), 4),
+    (errors.MultiDBError, 5),
+    (peewee.ImproperlyConfigured, 3),
+    ((peewee.PeeweeException, OSError), 4),
+)
+
+#: A pipe has no width.
+ANY_WIDTH = 10_000
+
+
+class Output:
+    """Where a command writes what it found.
+
+    Attributes:
+        json: print JSON in place of tables.
+    """
+
+    def __init__(self) -> None:
+        self.json = False
+
+    @property
+    def console(self) -> Console:
+        """Where tables go."""
+        return _console(sys.stdout)
+
+    @property
+    def errors(self) -> Console:
+        """Where sentences about errors and progress go."""
+        return _console(sys.stderr)
+
+    def data(self, value: Any) -> None:
+        """Print JSON."""
+        click.echo(json.dumps(value, indent=2, default=str, ensure_ascii=False))
+
+    def text(self, text: str | Text = "", style: str | None = None) -> None:
+        """Print lines as they are: no markup is read in them."""
+        self.console.print(text if isinstance(text, Text) else Text(text, style or ""), soft_wrap=True)
+
+    def table(self, columns: Sequence[str], rows: Iterable[Sequence[Any]], title: str | None = None) -> None:
+        """Print a table.
+
+        Args:
+            columns: the heads; one that begins with ``>`` stands to the right.
+            rows: a cell is a text, a `rich.text.Text`, or something with a text; None is a dash.
+            title: above it.
+        """
+        made = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", pad_edge=False, show_edge=False)
+        for column in columns:
+            right = column.startswith(">")
+            made.add_column(
+                Text(column.removeprefix(">")), justify="right" if right else "left", overflow="fold"
+            )
+        for row in rows:
+            made.add_row(*(cell if isinstance(cell, Text) else Text(_shown(cell)) for cell in row))
+        self.console.print(made)
+
+
+def _shown(cell: Any) -> str:
+    if cell is None:
+        return "-"
+    if isinstance(cell, bool):
+        return "yes" if cell else "no"
+    return f"{cell:,}" if isinstance(cell, int) else str(cell)
+
+
+def _console(file: Any) -> Console:
+    is_seen = file.isatty()
+    width = None if is_seen or "COLUMNS" in os.environ else ANY_WIDTH
+    return Console(file=file, width=width, highlight=False, markup=False, emoji=False)
+
+
+def exit_code(error: BaseException) -> int:
+    """Return the exit code of an error, one of `EXIT_CODES`."""
+    return next((code for kinds, code in _CODES if isinstance(error, kinds)), UNEXPECTED)
+
+
+def fail(out: Output, error: BaseException) -> int:
+    """Print an error as one sentence, and as JSON where that was asked for; return its exit code."""
+    code = exit_code(error)
+    message = " ".join(str(error).split()) or type(error).__name__
+    if code == UNEXPECTED:
+        message = f"{type(error).__name__}: {message} (--debug shows where)"
+    if out.json:
+        shape = {"error": {"kind": type(error).__name__, "message": message, "exit_code": code}}
+        out.data(shape)
+    out.errors.print(Text.assemble(("error: ", "bold red"), message), soft_wrap=True)
+    return code
