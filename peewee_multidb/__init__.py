@@ -12,6 +12,7 @@ from .errors import (
     CrossDatabaseQuery,
     DatabaseNotAllowed,
     InvalidShardKey,
+    InvalidTenant,
     MissingShardKey,
     MultiDBError,
     NoDatabaseSelected,
@@ -23,6 +24,8 @@ from .errors import (
     ScatterTimeout,
     ShardFailed,
     ShardMoved,
+    TenantLocked,
+    TooManyConnections,
     UncoveredWrite,
     UnknownDatabase,
     WrongShard,
@@ -45,6 +48,8 @@ from .shards import (
     uuid7,
 )
 from .shards.everywhere import all_shards
+from .tenants.locks import current_tenant, use_tenant
+from .tenants.names import check_tenant_name
 from .transactions import atomic
 from .version import __version__
 
@@ -57,6 +62,7 @@ __all__ = [
     "Databases",
     "HashShards",
     "InvalidShardKey",
+    "InvalidTenant",
     "LookupShards",
     "MissingShardKey",
     "Model",
@@ -76,6 +82,8 @@ __all__ = [
     "Snowflake",
     "SnowflakeField",
     "StoredMap",
+    "TenantLocked",
+    "TooManyConnections",
     "UUID7Field",
     "UncoveredWrite",
     "UnknownDatabase",
@@ -86,7 +94,9 @@ __all__ = [
     "atomic",
     "causal_token",
     "check_keys",
+    "check_tenant_name",
     "current_db",
+    "current_tenant",
     "database_of",
     "databases",
     "explain_route",
@@ -98,5 +108,6 @@ __all__ = [
     "use_primary",
     "use_replica",
     "use_shard",
+    "use_tenant",
     "uuid7",
 ]

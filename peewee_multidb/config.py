@@ -97,6 +97,7 @@ def _database(name: object, value: object) -> DatabaseSettings:
         options=_driver_options(where, _take(where, table, "options", Mapping) or {}),
         password=password,
         server_version=_take(where, table, "server_version", str),
+        tenant=_take(where, table, "tenant", bool) or False,
     )
 
 

@@ -18,10 +18,12 @@ __all__ = [
     "ClockWentBackwards",
     "CollidingKeys",
     "ConfigurationError",
+    "CopyError",
     "CrossDatabaseQuery",
     "DatabaseNotAllowed",
     "ForEachFailed",
     "InvalidShardKey",
+    "InvalidTenant",
     "MigrationError",
     "MigrationHalfDone",
     "MigrationLocked",
@@ -39,6 +41,8 @@ __all__ = [
     "ScopeRefused",
     "ShardFailed",
     "ShardMoved",
+    "TenantLocked",
+    "TooManyConnections",
     "UncoveredWrite",
     "UnknownDatabase",
     "WrongShard",
@@ -74,6 +78,18 @@ class NoDatabaseSelected(MultiDBError, peewee.InterfaceError, peewee.ImproperlyC
 
 class DatabaseNotAllowed(MultiDBError, peewee.InterfaceError):
     """A model was sent to a database that its ``db_name`` does not list."""
+
+
+class TenantLocked(DatabaseNotAllowed):
+    """Code that is locked to one tenant, by `use_tenant`, reached for the database of another."""
+
+
+class InvalidTenant(MultiDBError, ValueError):
+    """A tenant name from outside is not one that any tenant can have; nothing was looked up."""
+
+
+class TooManyConnections(MultiDBError, peewee.OperationalError):
+    """All connections that the registry may have are in use, and none became free in time."""
 
 
 class CrossDatabaseQuery(MultiDBError, peewee.NotSupportedError):
@@ -148,6 +164,16 @@ class ShardMoved(MultiDBError, peewee.OperationalError):
 
 class RebalanceError(MultiDBError, peewee.OperationalError):
     """Moving rows between shards cannot begin, or cannot go on; no row is lost, and the message says why."""
+
+
+class CopyError(MultiDBError, peewee.OperationalError):
+    """Copying tables cannot begin, cannot go on, or has ended with a difference; the message says which.
+
+    Attributes:
+        report: what was copied, if both sides were compared and differ; a `CopyReport`.
+    """
+
+    report: object = None
 
 
 class MigrationError(MultiDBError, peewee.OperationalError):
@@ -229,14 +255,35 @@ class CollidingKeys(MultiDBError, UserWarning):
     """The shards of a model each number its rows, so that two rows will have one primary key."""
 
 
+#: The most names that a message lists.
+LISTED = 40
+
+#: The most characters of a name that a message shows.
+SHOWN = 40
+
+
+def shown(name: object) -> str:
+    """Return the repr of a name for a message: escaped, and only the beginning of a long one."""
+    if not isinstance(name, str):
+        return f"a {type(name).__name__}"
+    text = ascii(name[:SHOWN])
+    if len(name) <= SHOWN and len(text) <= SHOWN + 2:
+        return text
+    return f"{text[:SHOWN]}... ({len(name)} characters)"
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """Return the end of a sentence that helps with a misspelt `name`.
 
-    Names the closest of `known` and then all of them, or says that there are none.
+    Names the closest of `known` and then all of them, the first of them if they are many, or says that there
+    are none.
     """
     names = sorted(str(k) for k in known)
     if not names:
         return "none are known"
-    close = difflib.get_close_matches(name, names, n=1)
-    listed = ", ".join(names)
+    is_short = len(name) <= 2 * SHOWN and len(names) <= 25 * LISTED
+    close = difflib.get_close_matches(name, names, n=1) if is_short else []
+    listed = ", ".join(names[:LISTED])
+    if len(names) > LISTED:
+        listed += f" and {len(names) - LISTED} more"
     return f"did you mean {close[0]!r}? Known: {listed}" if close else f"known: {listed}"

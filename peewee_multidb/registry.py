@@ -20,7 +20,7 @@ import peewee
 from .config import check_shared, secrets_from_env, settings_from, settings_from_env
 from .drivers import connections, find
 from .entry import Entry
-from .errors import ConfigurationError, UnknownDatabase, nearest
+from .errors import ConfigurationError, UnknownDatabase, nearest, shown
 from .finding import Settings, found_settings, read_settings
 from .server import ServerEvent
 from .settings import DatabaseSettings
@@ -43,10 +43,12 @@ class Databases(Mapping[str, peewee.Database]):
         on_eject: functions to call when a replica is left out after a connection error.
         on_failback: functions to call when a replica that was left out gets reads again.
         on_fallback: functions to call when a read goes to the primary for want of a replica.
+        on_open: functions to call with an `Entry` whose Database objects were made, before anybody uses them;
+            what these raise is raised where the database was asked for.
         secret_key: what `causal_token` signs with, at least 16 characters; several for a change of keys:
             the first one signs, and each of them is accepted.
 
-    Each hook gets a `ServerEvent`; what it raises is logged, and the query goes on.
+    Each hook but the last gets a `ServerEvent`; what it raises is logged, and the query goes on.
     """
 
     def __init__(self, settings: Mapping[str, Any] | None = None) -> None:
@@ -54,6 +56,7 @@ class Databases(Mapping[str, peewee.Database]):
         self.on_eject: list[Hook] = []
         self.on_failback: list[Hook] = []
         self.on_fallback: list[Hook] = []
+        self.on_open: list[Callable[[Entry], object]] = []
         self.secret_key: str | Secret | Sequence[str | Secret] | None = None
         #: The entries by name. Replaced as a whole, never changed: read it without a lock.
         self.entries: dict[str, Entry] = {}
@@ -239,20 +242,37 @@ class Databases(Mapping[str, peewee.Database]):
         entry = self.entry_of(database)
         return None if entry is None else entry.name
 
+    @property
+    def has_tenants(self) -> bool:
+        """Whether a database here is flagged as a tenant's."""
+        return any(entry.settings.tenant for entry in self.entries.values())
+
+    def is_tenant(self, name: str) -> bool:
+        """Whether a database is a tenant's: its settings say ``tenant = true``.
+
+        Args:
+            name: a database name.
+        """
+        entry = self.entries.get(name)
+        return entry is not None and entry.settings.tenant
+
     def unknown(self, name: str) -> UnknownDatabase:
         """The error for a name that is not here."""
         if not self.entries:
             return UnknownDatabase(
-                f"No database is called {name!r}: nothing is configured yet. Call databases.configure(...), "
-                "databases.load(path) or databases.load_env() before the first query."
+                f"No database is called {shown(name)}: nothing is configured yet. Call "
+                "databases.configure(...), databases.load(path) or databases.load_env() before the "
+                "first query."
             )
-        return UnknownDatabase(f"No database is called {name!r}; {nearest(name, self.entries)}.")
+        return UnknownDatabase(f"No database is called {shown(name)}; {nearest(name, self.entries)}.")
 
     def _open(self, name: str) -> peewee.Database:
         entry = self.entries.get(name)
         if entry is None:
             raise self.unknown(name)
         database = entry.open()
+        for hook in self.on_open:
+            hook(entry)
         with self._lock:
             if self.entries.get(name) is not entry:
                 # Removed or replaced meanwhile: the caller's question was asked before that.
@@ -382,9 +402,28 @@ def _refuse_in_transaction(entries: Iterable[Entry]) -> None:
 _registries: weakref.WeakSet[Databases] = weakref.WeakSet()
 
 
-def known_names(among: Iterable[Databases] = ()) -> set[str]:
-    """Return the names of the registries given, or of all that there are when none is given."""
-    return {name for registry in (list(among) or list(_registries)) for name in registry.entries}
+def require_known(name: str, what: object, among: Iterable[Databases] = ()) -> None:
+    """Raise `UnknownDatabase` if none of some registries knows a name.
+
+    Args:
+        name: a database name.
+        what: what names it, for the message.
+        among: the registries; all that there are when none is given.
+    """
+    registries = list(among) or list(_registries)
+    if not any(name in registry for registry in registries):
+        known = [one for registry in registries for one in registry.names]
+        raise UnknownDatabase(f"{what!r}: no database is called {shown(name)}; {nearest(name, known)}.")
+
+
+def any_tenants() -> bool:
+    """Whether a registry has databases that are flagged as a tenant's, or may find some."""
+    return databases.has_tenants or any(registry.has_tenants for registry in list(_registries))
+
+
+def is_tenant(name: str) -> bool:
+    """Whether a name is a tenant's in one of the registries."""
+    return databases.is_tenant(name) or any(registry.is_tenant(name) for registry in list(_registries))
 
 
 def _after_fork_in_child() -> None:

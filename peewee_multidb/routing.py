@@ -26,6 +26,7 @@ __all__ = [
     "describe",
     "follow",
     "live",
+    "refuse_locked",
     "refuse_write",
     "role_node",
     "statement_of",
@@ -110,7 +111,23 @@ def decide_many(
 
     Raises:
         MultiDBError: as `decide` does.
+        TenantLocked: the code here is locked to a tenant, and a database is another one's.
     """
+    targets = _decided(home, scope, using, query, reasons)
+    around = scopes.current()
+    if around is not None and around.lock is not None:
+        for target in targets:
+            around.lock.check(home, target)
+    return targets
+
+
+def _decided(
+    home: Home,
+    scope: Scope | None,
+    using: Target | None,
+    query: peewee.Query | None,
+    reasons: Reasons | None,
+) -> tuple[Target, ...]:
     final = trusted = False
     if using is not None:
         chosen, why = using, "the query itself says so: using() or bind()"
@@ -307,6 +324,17 @@ def refuse_write(
             f"{what} on {home.model.__name__} refused: database {entry.name!r} is configured read_only. "
             "Send the write elsewhere, or take read_only out of its settings."
         )
+
+
+def refuse_locked(home: Home, target: Target) -> None:
+    """Raise if the code here is locked to a tenant, and a database is not for it.
+
+    Raises:
+        TenantLocked: it is not.
+    """
+    around = scopes.current()
+    if around is not None and around.lock is not None:
+        around.lock.check(home, target)
 
 
 def _no_home(home: Home) -> NoDatabaseSelected:

@@ -1,34 +1,49 @@
 """What the current thread or task has selected.
 
-A scope is a node of an immutable linked list, kept in one context variable; the node at the head is
-the innermost scope. Entering is one allocation, whatever the number of models, because nothing is
-bound: the next query asks. Leaving looks for the entry it made and takes out just that node, so that
-scopes which cross, or which are left in another context than the one they were entered in, neither
-raise nor disturb anybody else's (``ContextVar.reset`` would raise there).
+Entering is one allocation, whatever the number of models, because nothing is bound: the next query asks.
+The nodes and their order are the business of `stack`.
 """
 
 from __future__ import annotations
 
-import functools
-import inspect
-import types
-from collections.abc import AsyncGenerator, Callable, Generator, Mapping
-from contextvars import ContextVar
+from collections.abc import Callable, Mapping
 from types import TracebackType
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import peewee
 
-from .errors import ConfigurationError, DatabaseNotAllowed, UnknownDatabase, nearest
+from .errors import ConfigurationError, DatabaseNotAllowed, shown
 from .home import Home
-from .registry import databases, known_names
+from .registry import databases, require_known
+from .stack import Boundary, Entry, Scope, Target, confined, current, pop, push, switch
+from .stepping import decorated
 
-__all__ = ["Scope", "current", "propagate", "use_db", "use_primary", "use_replica"]
+__all__ = [
+    "EVERYWHERE",
+    "ROLES",
+    "Entry",
+    "Scope",
+    "Target",
+    "confined",
+    "current",
+    "decorated",
+    "is_everywhere",
+    "not_allowed",
+    "place",
+    "placing",
+    "pop",
+    "propagate",
+    "push",
+    "renamed",
+    "role_node",
+    "role_of",
+    "switch",
+    "use_db",
+    "use_primary",
+    "use_replica",
+]
 
 ROLES = ("primary", "replica")
-
-#: A database: the name of a registered one, or a Database object that no registry knows.
-Target = str | peewee.Database
 
 #: In place of a database: each of those that the model has.
 EVERYWHERE: Any = object()
@@ -36,96 +51,6 @@ EVERYWHERE: Any = object()
 F = TypeVar("F", bound=Callable[..., Any])
 
 _NO_RENAMES: Mapping[str, str] = {}
-
-
-class Entry(Protocol):
-    """What can be entered: something that has a say in where a model's queries go."""
-
-    role: str | None
-    renames: Mapping[str, str]
-    #: The name it gives is meant literally: no rename applies to it.
-    final: bool
-    #: The roles of the scopes around it are of no concern inside.
-    bounds_roles: bool
-
-    @property
-    def places(self) -> bool:
-        """Whether it can have a say in where queries go, and not only in their role."""
-        ...
-
-    def vouches(self, home: Home) -> bool:
-        """Whether the model is where this entry says, although its ``db_name`` may not list that."""
-        ...
-
-    def mentions(self, home: Home) -> bool:
-        """Whether it speaks of just this model, and not of whatever is inside it."""
-        ...
-
-    def place(self, home: Home) -> Target | None:
-        """Return where the model goes, None when this entry does not apply to it, or `EVERYWHERE`."""
-        ...
-
-    def concerns(self, home: Home) -> bool:
-        """Whether the entry's role applies to the model."""
-        ...
-
-
-class Scope:
-    """One entered scope and the ones around it."""
-
-    __slots__ = ("entry", "parent", "pins")
-
-    def __init__(self, entry: Entry, parent: Scope | None) -> None:
-        self.entry = entry
-        self.parent = parent
-        #: The replicas that a block with the role of one keeps; made by the first read in it.
-        self.pins: dict[Any, Any] | None = None
-
-    def __deepcopy__(self, memo: Any) -> Scope:
-        # It never changes; and what it names, a Database object perhaps, is not the copy's to have anew.
-        return self
-
-    def __reduce__(self) -> Any:
-        # What a pickled row keeps of its scope is its own database, not the block it was loaded in.
-        return _unpickled, (self.entry,)
-
-
-def _unpickled(entry: Entry | None) -> Scope | None:
-    return None if entry is None else Scope(entry, None)
-
-
-_current: ContextVar[Scope | None] = ContextVar("peewee_multidb_scope", default=None)
-
-#: Return the innermost scope of this thread or task, or None.
-current: Callable[[], Scope | None] = _current.get
-
-#: Make a scope the current one, without regard to the one before.
-switch: Callable[[Scope | None], Any] = _current.set
-
-
-def push(entry: Entry) -> None:
-    """Enter: make the entry the innermost scope."""
-    _current.set(Scope(entry, _current.get()))
-
-
-def pop(entry: Entry) -> None:
-    """Leave: take the innermost scope of that entry out of this context, if it is there."""
-    top = _current.get()
-    if top is None:
-        return
-    if top.entry is entry:
-        _current.set(top.parent)
-        return
-    above = []
-    node: Scope | None = top
-    while node is not None and node.entry is not entry:
-        above.append(node.entry)
-        node = node.parent
-    if node is not None:
-        rest = node.parent
-        for other in reversed(above):
-            rest = Scope(other, rest)
-        _current.set(rest)
 
 
 def placing(scope: Scope | None) -> Scope | None:
@@ -214,6 +139,7 @@ class use_db:
         name: where queries go. Without models it moves every model that is not ``db_pinned``.
         models: only these models move, pinned ones too.
         role: ``"primary"`` or ``"replica"``.
+        unlock: leave the lock of `use_tenant`: inside the block any database may be used.
         renames: re-point a name, as in ``use_db(default="archive")``: what would have gone to the
             one goes to the other.
 
@@ -224,9 +150,10 @@ class use_db:
     Raises:
         ConfigurationError: no name, role or rename; something that is not a model; an unknown role.
         UnknownDatabase: on entering, when no registry knows a name.
+        TenantLocked: on entering, when the code is locked to a tenant and a name is of another one.
     """
 
-    __slots__ = ("models", "name", "renames", "role")
+    __slots__ = ("models", "name", "renames", "role", "unlock")
 
     final = False
     bounds_roles = False
@@ -236,11 +163,13 @@ class use_db:
         name: str | None = None,
         *models: type[peewee.Model],
         role: str | None = None,
+        unlock: bool = False,
         **renames: str,
     ) -> None:
         self.name = name
         self.models = models
         self.role = role
+        self.unlock = unlock
         self.renames: Mapping[str, str] = renames or _NO_RENAMES
         if models or renames or role is not None or name.__class__ is not str:
             self._check()
@@ -252,7 +181,7 @@ class use_db:
             raise ConfigurationError(f"use_db() takes a database name, not {name!r}.{hint}")
         if self.role is not None and self.role not in ROLES:
             raise ConfigurationError(f"use_db(role={self.role!r}): a role is 'primary' or 'replica'.")
-        if self.name is None and not self.renames and self.role is None:
+        if self.name is None and not self.renames and self.role is None and not self.unlock:
             raise ConfigurationError("use_db() selects nothing; give a database name, a rename or a role.")
         if self.models and self.name is None and self.role is None:
             raise ConfigurationError("use_db() with models needs the name of the database they move to.")
@@ -300,10 +229,13 @@ class use_db:
         return not self.models or home.model in self.models
 
     def __enter__(self) -> None:
+        around = current()
         name = self.name
-        if (name is not None and name not in databases.entries) or self.renames:
-            self._check_known()
-        _current.set(Scope(self, _current.get()))
+        is_known = (name is None or name in databases.entries) and not self.renames
+        if is_known and not self.unlock and (around is None or around.lock is None):
+            switch(Scope(self, around))
+        else:
+            switch(self._node(around))
 
     def __exit__(
         self,
@@ -317,20 +249,35 @@ class use_db:
         return decorated(function, self._entered)
 
     def _entered(self) -> Scope:
+        return self._node(current())
+
+    def _node(self, around: Scope | None) -> Scope:
+        """Return the scope of this block inside another one."""
         self._check_known()
-        return Scope(self, _current.get())
+        if self.unlock:
+            return Boundary(self, around, None)
+        node = Scope(self, around)
+        if node.lock is not None:
+            node.lock.check_names(self._meant(node), repr(self))
+        return node
+
+    def _meant(self, node: Scope) -> tuple[str, ...]:
+        """Return the names that are entered, as they are understood where this block is."""
+        own = () if self.name is None else (renamed(node, self.name),)
+        return (*own, *(renamed(node.parent, name) for name in self.renames.values()))
 
     def _check_known(self) -> None:
-        known = known_names({model._meta.home.registry for model in self.models})  # type: ignore[attr-defined]
+        among = {model._meta.home.registry for model in self.models}  # type: ignore[attr-defined]
         for name in (self.name, *self.renames.values()):
-            if name is not None and name not in known:
-                raise UnknownDatabase(f"{self!r}: no database is called {name!r}; {nearest(name, known)}.")
+            if name is not None:
+                require_known(name, self, among)
 
     def __repr__(self) -> str:
-        parts = [repr(self.name)] if self.name is not None else []
+        parts = [shown(self.name)] if self.name is not None else []
         parts += [model.__name__ for model in self.models]
         parts += [f"role={self.role!r}"] if self.role else []
-        parts += [f"{old}={new!r}" for old, new in self.renames.items()]
+        parts += ["unlock=True"] if self.unlock else []
+        parts += [f"{old}={shown(new)}" for old, new in self.renames.items()]
         return f"use_db({', '.join(parts)})"
 
 
@@ -352,105 +299,7 @@ def propagate(function: F) -> F:
 
     Threads and executors start with no scope; hand them ``propagate(fn)`` instead of ``fn``.
     Coroutine functions, generator functions and asynchronous generator functions may be bound too.
+    Called where a tenant is locked, the function is locked to that tenant as well.
     """
-    captured = _current.get()
-    return decorated(function, lambda: captured)
-
-
-def decorated(function: F, enter: Callable[[], Scope | None]) -> F:
-    """Wrap a function of any kind so that its body runs in the scope that `enter` returns."""
-    if inspect.isclass(function) or not callable(function):
-        raise ConfigurationError(f"a scope decorates a function, not {function!r}.")
-    wrap: Callable[..., Any]
-    if inspect.isasyncgenfunction(function):
-        wrap = _async_generator
-    elif inspect.isgeneratorfunction(function):
-        wrap = _generator
-    elif inspect.iscoroutinefunction(function):
-        wrap = _coroutine
-    else:
-        wrap = _function
-    return functools.wraps(function)(wrap(function, enter))  # type: ignore[return-value]
-
-
-def _function(function: Callable[..., Any], enter: Callable[[], Scope | None]) -> Callable[..., Any]:
-    def wrapper(*args: Any, **kwargs: Any) -> Any:
-        outside = _current.get()
-        _current.set(enter())
-        try:
-            return function(*args, **kwargs)
-        finally:
-            _current.set(outside)
-
-    return wrapper
-
-
-def _coroutine(function: Callable[..., Any], enter: Callable[[], Scope | None]) -> Callable[..., Any]:
-    async def wrapper(*args: Any, **kwargs: Any) -> Any:
-        return await _each_step(function(*args, **kwargs), _Held(enter()))
-
-    return wrapper
-
-
-def _generator(function: Callable[..., Any], enter: Callable[[], Scope | None]) -> Callable[..., Any]:
-    # A generator function itself, because frameworks ask inspect what they were given.
-    def wrapper(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
-        return (yield from _each_step(function(*args, **kwargs), _Held(enter())))
-
-    return wrapper
-
-
-def _async_generator(function: Callable[..., Any], enter: Callable[[], Scope | None]) -> Callable[..., Any]:
-    async def wrapper(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
-        held = _Held(enter())
-        generator = function(*args, **kwargs)
-        step: Callable[..., Any] = generator.asend
-        argument: Any = None
-        while True:
-            try:
-                value = await _each_step(step(argument), held)
-            except StopAsyncIteration:
-                return
-            try:
-                argument = yield value
-                step = generator.asend
-            except BaseException as error:
-                step, argument = generator.athrow, error
-
-    return wrapper
-
-
-class _Held:
-    """The scope of a body that is suspended: what it entered and has not left waits for its next step."""
-
-    __slots__ = ("scope",)
-
-    def __init__(self, scope: Scope | None) -> None:
-        self.scope = scope
-
-
-@types.coroutine
-def _each_step(body: Any, held: _Held) -> Generator[Any, Any, Any]:
-    """Run a generator or a coroutine, every step of it inside, and nothing between its steps.
-
-    A plain ``with`` around a ``yield`` would leave the caller in the scope. And a body that is closed
-    in another context than it began in, by the garbage collector for instance, would put its own
-    caller's scope in place of that of whoever happens to be there.
-    """
-    step: Callable[..., Any] = body.send
-    argument: Any = None
-    while True:
-        outside = _current.get()
-        _current.set(held.scope)
-        try:
-            value = step(argument)
-        except StopIteration as stop:
-            return stop.value
-        finally:
-            held.scope = _current.get()
-            _current.set(outside)
-        try:
-            argument = yield value
-            step = body.send
-        except BaseException as error:
-            step, argument = body.throw, error
+    captured = current()
+    return decorated(function, lambda: confined(captured, current()))

@@ -102,6 +102,7 @@ class DatabaseSettings:
         options: keyword arguments of the Peewee class and the driver, secrets sealed (see `unseal`).
         password: the password of every server of this database whose URL has none.
         server_version: the version to compile SQL for, for drivers that support several.
+        tenant: it belongs to one tenant: code that is locked to another one may not use it.
     """
 
     name: str
@@ -114,6 +115,7 @@ class DatabaseSettings:
     options: Mapping[str, Any] = field(default_factory=dict, hash=False)
     password: Secret | None = None
     server_version: str | None = None
+    tenant: bool = False
 
     def password_of(self, url: DatabaseURL) -> str | None:
         """Reveal the password for `url`, which is this database's own or that of a replica."""

@@ -82,7 +82,10 @@ class atomic:
         found: dict[int, tuple[str, Any]] = {}
         for item in self._items:
             if isinstance(item, str):
-                name = scope.renamed(scope.current(), item)
+                around = scope.current()
+                name = scope.renamed(around, item)
+                if around is not None and around.lock is not None:
+                    around.lock.check_names((name,), f"atomic({item!r})")
                 database: Any = databases[name]
             else:
                 home: Home = item._meta.home  # type: ignore[attr-defined]

@@ -7,13 +7,24 @@ PostgreSQL's appendix "PostgreSQL Error Codes" and of MySQL's and MariaDB's erro
 from __future__ import annotations
 
 import asyncio
+import sys
+from types import CodeType
 from typing import Any
 
 import peewee
+from playhouse.pool import MaxConnectionsExceeded  # type: ignore[import-untyped]
 
 from . import connections
 
-__all__ = ["is_disconnect", "is_exhausted", "is_from_server", "is_read_only", "is_standby_limit", "original"]
+__all__ = [
+    "is_disconnect",
+    "is_exhausted",
+    "is_from_server",
+    "is_read_only",
+    "is_standby_limit",
+    "is_unreachable",
+    "original",
+]
 
 #: SQLSTATE classes and codes: connection exceptions; admin, crash and "cannot connect now" shutdowns.
 SQLSTATE_DISCONNECT = ("08", "57P01", "57P02", "57P03")
@@ -75,6 +86,37 @@ def is_disconnect(database: Any, error: BaseException) -> bool:
     if not isinstance(error, (peewee.OperationalError, peewee.InterfaceError, peewee.InternalError)):
         return False
     return _is_lost(database)
+
+
+def is_unreachable(error: BaseException) -> bool:
+    """Whether a database could not be connected to, or its connection broke, whoever's Database object it is.
+
+    Drivers say a hundred things when they cannot connect; where it was raised is one.
+    """
+    known: BaseException | None = error
+    while known is not None:
+        inner = original(known)
+        if is_from_server(known) and (
+            _sqlstate(inner).startswith(SQLSTATE_DISCONNECT) or _number(inner) in MYSQL_DISCONNECT
+        ):
+            return True
+        if is_from_server(known) or isinstance(known, MaxConnectionsExceeded):
+            traceback = known.__traceback__
+            while traceback is not None:
+                if traceback.tb_frame.f_code in _connecting():
+                    return True
+                traceback = traceback.tb_next
+        known = known.__cause__
+    return False
+
+
+def _connecting() -> set[CodeType]:
+    """Return the code of Peewee that runs while a connection is made."""
+    found = {peewee.Database.connect.__code__}
+    bridge = sys.modules.get("playhouse.pwasyncio")
+    if bridge is not None:
+        found.add(bridge.AsyncDatabaseMixin._acquire_conn_async.__code__)
+    return found
 
 
 def _is_own_timeout(error: BaseException) -> bool:

@@ -179,7 +179,7 @@ class Model(AsyncMethods, stock.Model, metaclass=RoutedBase):  # type: ignore[mi
         if self.__rel__:
             refuse_strangers(self, row_home(node).target)
         # A row of a reference model has no home of its own: it is saved in every one of them.
-        scope.switch(around if home.reference else node)
+        scope.switch(around if home.reference else scope.confined(node, around))
         try:
             saved = super().save(force_insert, only)
         finally:
@@ -264,7 +264,7 @@ class Model(AsyncMethods, stock.Model, metaclass=RoutedBase):  # type: ignore[mi
         try:
             with sharded_writes.together(home, [row_home(node).target for node, _ in groups]):
                 for node, group in groups:
-                    scope.switch(around if home.reference else node)
+                    scope.switch(around if home.reference else scope.confined(node, around))
                     there = routing.live(home, row_home(node).target)
                     pieces = [group]
                     if home.rule is not None and batch_size is None:

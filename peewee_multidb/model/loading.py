@@ -116,7 +116,7 @@ def prefetch(query: Any, *subqueries: Any, prefetch_type: int = PREFETCH_TYPE.WH
 def _following(subquery: Any, meta: Any, database: Any, around: Any) -> Any:
     """Return the query as if it were built beside the rows of another."""
     outside = scope.current()
-    scope.switch(home_node(meta, database, around))
+    scope.switch(scope.confined(home_node(meta, database, around), outside))
     try:
         return subquery.beside()
     finally:

@@ -52,6 +52,7 @@ def move_to(row: Any, name: str) -> None:
     if node.entry.target == name:
         return
     home: Home = row._meta.home
+    routing.refuse_locked(home, node.entry.target)
     source = routing.live(home, node.entry.target)
     there = routing.live(home, routing.decide(home, None, using=name))
     # The deletion waits for its commit until the copy is durable.

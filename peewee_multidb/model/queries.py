@@ -54,6 +54,8 @@ class RoutedQuery(Mixin):  # type: ignore[misc]
     _cte_list: Any = None
     #: Whether execute() was given another Database object than the query would have run on.
     _sent_elsewhere = False
+    #: It is the part of another query that one of several shards gets.
+    _is_part = False
     #: The state of the shard map that the query is running by, where rows may move.
     _map_state: Any = None
     _guarded = True
@@ -218,11 +220,13 @@ class RoutedQuery(Mixin):  # type: ignore[misc]
         Raises:
             DatabaseNotAllowed: the given database is one that the model's ``db_name`` does not list.
             WrongShard: a write, and its key belongs to another shard than the given database.
+            TenantLocked: the code here is locked to a tenant, and the given database is another one's.
         """
         if database is None:
             stored = self.model._meta.home.stored
             return self._run() if stored is None else fencing.run(self, stored, self._run)
         if not isinstance(database, scatter.Shards):
+            routing.refuse_locked(self.model._meta.home, database)
             if self.model._meta.home.names is not None:
                 self._admit(database)
             self._sent_elsewhere = not self._is_for(database)

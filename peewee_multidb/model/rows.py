@@ -141,8 +141,9 @@ def rehome(row: Any) -> None:
 
 
 def inside(node: Scope, home: Home) -> Scope:
-    """Return the row's node with the role of the scope that the caller is in."""
+    """Return the row's node with the role, and the lock, of the scope that the caller is in."""
     around = scope.current()
+    node = scope.confined(node, around) or node
     giver = scope.role_node(around, home) if around is not None else None
     if giver is None:
         return node

@@ -25,7 +25,7 @@ from ..registry import Databases, databases
 from ..urls import Secret
 from .readers import readers_of
 
-__all__ = ["causal_token", "use_causal_token"]
+__all__ = ["causal_token", "secrets_of", "use_causal_token"]
 
 logger = logging.getLogger("peewee_multidb")
 
@@ -200,12 +200,17 @@ def _cipher(registry: Databases) -> Any:
         ) from None
     keys = [
         HKDF(SHA256(), length=32, salt=None, info=INFO).derive(secret.encode())
-        for secret in _secrets(registry.secret_key)
+        for secret in secrets_of(registry.secret_key)
     ]
     return MultiFernet([Fernet(base64.urlsafe_b64encode(key)) for key in keys])
 
 
-def _secrets(given: str | Secret | Iterable[str | Secret] | None) -> list[str]:
+def secrets_of(given: str | Secret | Iterable[str | Secret] | None) -> list[str]:
+    """Return the texts of a registry's ``secret_key``, of which the first one signs.
+
+    Raises:
+        ConfigurationError: there is none, or one is too short.
+    """
     if given is None or isinstance(given, (str, Secret)):
         given = [] if given is None else [given]
     secrets = [one.reveal() if isinstance(one, Secret) else one for one in given]

@@ -128,7 +128,7 @@ def test_being_cancelled_rolls_back_what_is_under_way_and_the_journal_has_the_re
 
     async def work(name: str) -> None:
         await own[name].run(Mark.create_table)
-        async with atomic(name):
+        async with atomic(Mark):
             await Mark.acreate(text=name)
             if name in waits:
                 reached.set()
@@ -138,7 +138,9 @@ def test_being_cancelled_rolls_back_what_is_under_way_and_the_journal_has_the_re
         task = asyncio.create_task(
             afor_each_database(work, registry=own, limit=1, resume=tmp_path / "j.db", run="x")
         )
-        await reached.wait()
+        waiting = asyncio.create_task(reached.wait())
+        await asyncio.wait([task, waiting], return_when=asyncio.FIRST_COMPLETED)
+        assert not task.done(), task.result()
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
