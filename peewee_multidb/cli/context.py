@@ -329,9 +329,10 @@ def common_options(command: click.Command) -> click.Command:
             if app is not None and value not in (None, (), False):
                 _settings_of_call[set_to](app, value)
 
+        # The name for Python must not be that of an argument.
+        names = [name, f"common_{set_to}"]
         command.params.append(
-            # The name for Python must not be that of an argument.
-            click.Option([name, f"common_{set_to}"], expose_value=False, callback=store, is_eager=True, **attributes)
+            click.Option(names, expose_value=False, callback=store, is_eager=True, **attributes)
         )
 
     option("--config", set_to="config", metavar="FILE", help="The file of settings.")
