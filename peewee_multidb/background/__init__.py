@@ -3,4 +3,3 @@
 What belongs to a framework, such as `peewee_multidb.background.celery`, is imported by its own name.
 """
 
-from .ending import end_of_job

@@ -10,15 +10,13 @@ from collections import deque
 from collections.abc import AsyncIterable, Awaitable, Callable, Iterable
 from typing import Any, TypeAlias
 
-from .. import causality
-from ..background.ending import aend_of_job
+from ..background.work import awork, refuse_open
 from ..registry import Databases, databases
 from ..scope import use_db
 from .journal import Journal
 from .plan import Path, Progress, check_options, checked_names, open_journal, planned
 from .progress import shown
 from .report import Report
-from .run import left_open
 
 __all__ = ["AsyncNames", "afor_each_database"]
 
@@ -140,14 +138,8 @@ class _Run:
         self.advance(len(report.results) + len(report.failed), self.total, name, error)
 
     async def _called(self, name: str) -> Any:
-        try:
-            with causality.unit_of_work(), use_db(name):
+        async with awork() as borrowed:
+            with use_db(name):
                 value = await self.fn(name)
-        except BaseException:
-            with contextlib.suppress(Exception):
-                await aend_of_job(self.registry)
-            raise
-        forgotten = await aend_of_job(self.registry)
-        if forgotten:
-            raise left_open(self.fn, forgotten)
+            refuse_open(borrowed, getattr(self.fn, "__name__", "the function"), self.registry.name_of)
         return value

@@ -15,10 +15,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-import peewee
-
-from .. import causality
-from ..background.ending import end_of_job
+from ..background.work import refuse_open, work
 from ..registry import Databases, databases
 from ..scope import use_db
 from .journal import Journal
@@ -213,22 +210,7 @@ class _Run:
         return contextvars.copy_context().run(self._in_scope, name)
 
     def _in_scope(self, name: str) -> Any:
-        try:
-            with causality.unit_of_work(), use_db(name):
-                value = self.fn(name)
-        except BaseException:
-            with contextlib.suppress(Exception):
-                end_of_job(self.registry)
-            raise
-        forgotten = end_of_job(self.registry)
-        if forgotten:
-            raise left_open(self.fn, forgotten)
+        with work() as borrowed, use_db(name):
+            value = self.fn(name)
+            refuse_open(borrowed, getattr(self.fn, "__name__", "the function"), self.registry.name_of)
         return value
-
-
-def left_open(fn: Any, names: list[str]) -> Exception:
-    """The error of a call that returned inside of a transaction."""
-    return peewee.OperationalError(
-        f"{getattr(fn, '__name__', fn)} returned with a transaction open on {', '.join(map(repr, names))}; it "
-        "was rolled back. Use `with atomic():`, which ends with its block."
-    )

@@ -146,7 +146,9 @@ def _shown(sql: str, params: Any) -> str:
 
 
 def _is_mark(sql: str) -> bool:
-    return " ".join(sql.upper().split()).startswith(MARKS)
+    text = " ".join(sql.upper().split())
+    # A pragma that sets nothing is a question.
+    return text.startswith(MARKS) or (text.startswith("PRAGMA") and "=" not in text)
 
 
 def _in_memory(database: Any, statements: list[str]) -> tuple[Any, Any]:
@@ -277,8 +279,7 @@ class _Seeing:
     @migrate.operation  # type: ignore[untyped-decorator]
     def alter_add_column(self, table: str, column_name: str, field: Any, *args: Any, **kwargs: Any) -> Any:
         self.added[table, column_name] = self._described(table, column_name, field)
-        operation = super().alter_add_column(table, column_name, field, *args, **kwargs)  # type: ignore[misc]
-        return operation
+        return super().alter_add_column(table, column_name, field, *args, **kwargs)  # type: ignore[misc]
 
     def _described(self, table: str, column: str, field: Any) -> Any:
         raise NotImplementedError

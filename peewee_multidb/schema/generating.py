@@ -110,7 +110,8 @@ def _addressed(body: str, where: list[str], everywhere: Sequence[str]) -> str:
         lines = rest.split("\n")
         at = next((n for n, line in enumerate(lines) if not line.startswith(("import ", "from "))), 0)
         rest = "\n".join([*lines[:at], "", f"databases = {tuple(where)!r}", *lines[at:]])
-    made = f'"""Written by comparing the models with {", ".join(where)}."""\n\n{head.lstrip()}{imported}{rest}'
+    title = f'"""Written by comparing the models with {", ".join(where)}."""'
+    made = f"{title}\n\n{head.lstrip()}{imported}{rest}"
     compile(made, "<migration>", "exec")
     return made
 

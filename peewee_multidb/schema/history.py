@@ -112,6 +112,7 @@ class History:
     def _mark(self, name: str, state: str, checksum: str) -> None:
         _, mark = self.tables
         values = {"state": state, "checksum": checksum, "since": datetime.datetime.now()}
-        if not mark.update(**values).where(mark.name == name).execute():
-            if not mark.select().where(mark.name == name).exists():
-                mark.create(name=name, **values)
+        # MySQL counts only the rows that it has changed.
+        changed = mark.update(**values).where(mark.name == name).execute()
+        if not changed and not mark.select().where(mark.name == name).exists():
+            mark.create(name=name, **values)

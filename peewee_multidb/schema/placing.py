@@ -89,8 +89,8 @@ def living_in(
 ) -> tuple[dict[str, list[Any]], list[tuple[str, str]]]:
     """Return the models that live in each database, and what is left out: a model and why.
 
-    A blanket scope counts: a model that it places is there and nowhere else. A model without a home is in each
-    database that is named.
+    A blanket scope counts: a model that it places is there and nowhere else. A model without a home is in
+    each database that is named.
 
     Args:
         models: in the order that is kept.
@@ -108,7 +108,7 @@ def living_in(
     for model in models:
         home = home_of(model)
         if home.registry is not registry:
-            raise ConfigurationError(f"{model.__name__} belongs to another registry than the one that is meant.")
+            raise ConfigurationError(f"{model.__name__} belongs to another registry than the one meant.")
         placed = scope.place(around, home)
         if placed is not None:
             target = placed[0]

@@ -73,7 +73,8 @@ class DatabaseRunner:
                 f"undone. Nothing was done here. Bring the file back, or say --mark-undone {gone[0]} if its "
                 "changes are undone already."
             )
-        return [files[name] for name in sorted(later & recorded.applied.keys(), key=self._order, reverse=True)]
+        names = sorted(later & recorded.applied.keys(), key=self._order, reverse=True)
+        return [files[name] for name in names]
 
     def _order(self, name: str) -> int:
         return [file.name for file in self.files].index(name)

@@ -127,7 +127,7 @@ def test_a_transaction_left_open_is_a_failure_and_rolled_back(new_postgres_url: 
     try:
         report = for_each_database(work, registry=registry, workers=1)
         assert isinstance(report.failed["a"], peewee.OperationalError)
-        assert "work returned with a transaction open on 'a'; it was rolled back" in str(report.failed["a"])
+        assert "work returned with a transaction open on 'a', which is rolled back" in str(report.failed["a"])
         assert database.execute_sql("SELECT count(*) FROM t").fetchone() == (0,)
     finally:
         registry.close_all()

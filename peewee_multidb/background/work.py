@@ -1,0 +1,63 @@
+"""A job is a piece of work of its own, of which nothing is left when it is over.
+
+A worker runs one job after the other in one thread, so whatever a job left behind, the next one would find: a
+scope, a connection with another tenant's transaction in it, a replica chosen, a write remembered.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import peewee
+
+from ..causality import unit_of_work
+from ..drivers.borrowing import Borrowed
+
+__all__ = ["awork", "refuse_open", "work"]
+
+
+@contextlib.contextmanager
+def work() -> Iterator[Borrowed]:
+    """Run a block as a unit of work whose connections are given back at its end, also after an error.
+
+    A transaction that it leaves open is rolled back.
+    """
+    borrowed = Borrowed.begin()
+    try:
+        with unit_of_work():
+            yield borrowed
+    finally:
+        borrowed.end()
+
+
+@contextlib.asynccontextmanager
+async def awork() -> AsyncIterator[Borrowed]:
+    """Run a block of a coroutine as `work` does, on asynchronous databases too."""
+    borrowed = Borrowed.begin()
+    try:
+        with unit_of_work():
+            yield borrowed
+    finally:
+        await borrowed.aend()
+
+
+def refuse_open(borrowed: Borrowed, what: str, name_of: Any) -> None:
+    """Raise if a job that says it is done has a transaction open.
+
+    Args:
+        borrowed: its connections.
+        what: the job, for the message.
+        name_of: returns the name of a Database object, or None.
+
+    Raises:
+        peewee.OperationalError: it has.
+    """
+    left = borrowed.left_open()
+    if left:
+        names = ", ".join(repr(name_of(database) or type(database).__name__) for database in left)
+        raise peewee.OperationalError(
+            f"{what} returned with a transaction open on {names}, which is rolled back. Use `with atomic():`, "
+            "which ends with its block."
+        )
