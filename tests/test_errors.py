@@ -17,6 +17,7 @@ BASES = {
     "ClockWentBackwards": (peewee.OperationalError,),
     "CollidingKeys": (UserWarning,),
     "ConfigurationError": (peewee.ImproperlyConfigured,),
+    "CopyError": (peewee.OperationalError,),
     "CrossDatabaseQuery": (peewee.NotSupportedError,),
     "DatabaseNotAllowed": (peewee.InterfaceError,),
     "InvalidShardKey": (peewee.DataError,),

@@ -372,7 +372,7 @@ class Command(click.Command):
         except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
             raise
         except KeyboardInterrupt:
-            app.out.errors.print(f"interrupted{app.hint and f': {app.hint}'}")
+            app.out.errors.print(f"interrupted{app.hint and f': {app.hint}'}", soft_wrap=True)
             ctx.exit(130)
         except Exception as error:
             if app.debug:

@@ -155,12 +155,12 @@ def _floats(source: Column, target: Column, engine: str) -> Iterator[Check]:
 def _shown_by_postgresql(value: float) -> float:
     """Return what comes back of a number from 4 bytes: the shortest text that means the same."""
     try:
-        packed = struct.pack("f", value)
+        packed = struct.pack("<f", value)
     except OverflowError:
         return math.inf
     for digits in range(6, 10):
         text = f"{value:.{digits}g}"
-        if struct.pack("f", float(text)) == packed:
+        if struct.pack("<f", float(text)) == packed:
             return float(text)
     return math.nan
 

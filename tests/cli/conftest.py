@@ -118,7 +118,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Project
     """A project in the working directory, over SQLite files without tables."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [*sys.path])
-    for name in [name for name in os.environ if name.startswith("MULTIDB_")]:
+    for name in [name for name in os.environ if name.startswith("MULTIDB_") or name == "COLUMNS"]:
         monkeypatch.delenv(name)
     databases.configure({})
     yield Project(tmp_path)
