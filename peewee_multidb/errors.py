@@ -19,6 +19,7 @@ __all__ = [
     "CollidingKeys",
     "ConfigurationError",
     "CopyError",
+    "CopyRefused",
     "CrossDatabaseQuery",
     "DatabaseNotAllowed",
     "ForEachFailed",
@@ -174,13 +175,17 @@ class RebalanceError(MultiDBError, peewee.OperationalError):
 
 
 class CopyError(MultiDBError, peewee.OperationalError):
-    """Copying tables cannot begin, cannot go on, or has ended with a difference; the message says which.
+    """Copying tables cannot go on, or has ended with a difference; the message says which.
 
     Attributes:
         report: what was copied, if both sides were compared and differ; a `CopyReport`.
     """
 
     report: object = None
+
+
+class CopyRefused(CopyError):
+    """Copying tables cannot begin; nothing was changed, and the message says what is in the way."""
 
 
 class MigrationError(MultiDBError, peewee.OperationalError):

@@ -18,6 +18,7 @@ BASES = {
     "CollidingKeys": (UserWarning,),
     "ConfigurationError": (peewee.ImproperlyConfigured,),
     "CopyError": (peewee.OperationalError,),
+    "CopyRefused": (errors.CopyError,),
     "CrossDatabaseQuery": (peewee.NotSupportedError,),
     "DatabaseNotAllowed": (peewee.InterfaceError,),
     "InvalidShardKey": (peewee.DataError,),

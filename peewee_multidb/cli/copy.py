@@ -16,7 +16,7 @@ from .progress import progress_of
 __all__ = ["copy"]
 
 
-@command("copy")
+@command("copy", short_help="Copy tables from one database to another.")
 @click.argument("source", type=DatabaseName())
 @click.argument("target", type=DatabaseName())
 @click.argument("models", nargs=-1, type=ModelName())

@@ -15,7 +15,7 @@ def test_a_copy_is_compared_and_is_not_done_twice(filled: Project) -> None:
     (table,) = found["tables"]
     assert table["model"] == "User" and table["checksum"] == table["target_checksum"]
     result = filled("copy", "default", "archive")
-    assert result.exit_code == 6 and "not empty" in result.stderr and "--append" in result.stderr
+    assert result.exit_code == 5 and "not empty" in result.stderr and "--append" in result.stderr
 
 
 def test_a_dry_run_changes_nothing(filled: Project) -> None:
@@ -29,7 +29,7 @@ def test_what_does_not_fit_is_named_and_nothing_is_made(filled: Project, postgre
     filled.settings(SETTINGS.replace("sqlite:///archive.db", "{post}"), post=postgres_url)
     filled("shell", "-c", "User.create(name='a name of more than twenty letters')")
     result = filled("copy", "default", "archive")
-    assert result.exit_code == 6
+    assert result.exit_code == 5
     assert "User.name of the row 21 does not fit character varying(20): it has 34 characters" in result.stderr
     assert filled("shell", "-c", "databases['archive'].get_tables()").stdout == "[]\n"
 
@@ -44,7 +44,7 @@ def test_read_only_and_unmanaged_targets_are_never_touched(filled: Project) -> N
 
 def test_an_unmanaged_table_is_copied_from_but_never_made(filled: Project) -> None:
     result = filled("copy", "erp", "archive")
-    assert result.exit_code == 6 and "make 'invoice' in 'archive' first" in result.stderr
+    assert result.exit_code == 5 and "make 'invoice' in 'archive' first" in result.stderr
     sqlite3.connect("archive.db").execute("CREATE TABLE invoice (id INTEGER PRIMARY KEY, number TEXT NOT NULL)")
     sqlite3.connect("erp.db", isolation_level=None).execute("INSERT INTO invoice (number) VALUES ('R-1')")
     assert filled.json("copy", "erp", "archive")["rows"] == 1
@@ -77,7 +77,7 @@ def test_an_interrupted_copy_says_how_to_go_on_and_does(filled: Project) -> None
     assert "interrupted" in said and "multidb copy default archive User --batch 5 --resume" in said
     assert "Traceback" not in said
     result = filled("copy", "default", "archive", "User")
-    assert result.exit_code == 6 and "go on with --resume" in result.stderr
+    assert result.exit_code == 5 and "go on with --resume" in result.stderr
     done = filled("copy", "default", "archive", "User", "--resume", "--json")
     assert done.exit_code == 0, done.output
     assert json.loads(done.stdout)["rows"] == 30020

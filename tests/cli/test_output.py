@@ -25,6 +25,7 @@ def test_every_error_of_the_package_has_an_exit_code_of_the_table() -> None:
     assert codes["ConfigurationError"] == codes["UnknownDatabase"] == 3
     assert codes["NoReplicaAvailable"] == 4
     assert codes["ReadOnlyDatabase"] == codes["WrongShard"] == 5
+    assert codes["CopyRefused"] == 5
     assert codes["PartialCommit"] == codes["CopyError"] == codes["RebalanceError"] == 6
     assert exit_code(peewee.OperationalError("x")) == 4
     assert exit_code(RuntimeError("x")) == 70
