@@ -95,10 +95,10 @@ def test_keys_of_the_command_line_are_read() -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ('modles = ["x"]\n[databases]\na = "sqlite://"\n', r"line 1: unknown key 'modles'; did you mean 'models'"),
+        ('modles = 1\n[databases]\na = "sqlite://"\n', r"line 1: unknown key 'modles'; did you mean 'models'"),
         ('[databases]\na = "sqlite://"\n[migration]\n', r"line 3: unknown key 'migration'"),
-        ("[databases.erp]\nurl = 'sqlite://'\nreed_only = true\n", r"line 3: database 'erp': unknown key 'reed_only'"),
-        ('[databases]\na = { url = "sqlite://", optoins = {} }\n', r"line 2: database 'a': unknown key 'optoins'"),
+        ("[databases.erp]\nurl = ''\nreed_only = true\n", r"line 3: database 'erp': unknown key 'reed_only'"),
+        ('[databases]\na = { url = "", optoins = {} }\n', r"line 2: database 'a': unknown key 'optoins'"),
         (
             '[databases.one.pool]\nmax = 1\n[databases.two]\nurl = "sqlite://"\npool.max = 5\n'
             '[databases.one]\nurl = "sqlite://"\n',
@@ -120,6 +120,8 @@ def test_a_typo_is_named_with_the_file_the_line_and_the_nearest_key(text: str, s
 def test_tables_of_others_may_stand_in_the_file_but_not_in_the_section() -> None:
     write("x.toml", '[databases]\na = "sqlite://"\n[server]\nport = 1\n')
     assert [*read_toml("x.toml")["databases"]] == ["a"]
-    write("y.toml", '[tool.peewee_multidb.databases]\na = "sqlite://"\n[tool.peewee_multidb.server]\nport = 1\n')
+    write(
+        "y.toml", '[tool.peewee_multidb.databases]\na = "sqlite://"\n[tool.peewee_multidb.server]\nport = 1\n'
+    )
     with pytest.raises(ConfigurationError, match=r"line 3: unknown key 'server'"):
         read_toml("y.toml")

@@ -163,7 +163,6 @@ class App:
                 raise self.registry.unknown(name)
         return list(dict.fromkeys(names)) or list(self.registry.names)
 
-
     def open(self, name: str) -> Any:
         """Return the Database object of a name, a synchronous one.
 

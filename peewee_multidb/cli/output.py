@@ -94,9 +94,7 @@ class Output:
         self.console.print(self.table_of(columns, rows, title))
 
     @staticmethod
-    def table_of(
-        columns: Sequence[str], rows: Iterable[Sequence[Any]], title: str | None = None
-    ) -> Table:
+    def table_of(columns: Sequence[str], rows: Iterable[Sequence[Any]], title: str | None = None) -> Table:
         """Return what `table` prints."""
         made = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", pad_edge=False, show_edge=False)
         for column in columns:

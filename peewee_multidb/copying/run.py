@@ -247,20 +247,31 @@ class Copy:
 
     def _verified(self, model: Any, state: State) -> Copied:
         table, other = self._tables[model]
-        with self._progress(f"verify {model.__name__}", state.rows) as advance:
+        with self._progress(f"verify {model.__name__}", 2 * state.rows) as advance:
+            # Both sides are read anew: what was read while copying may have changed since.
+            ours = sum_of(table, self.batch, advance)
             if state.appended:
-                rows, checksum = sum_of_keys(table, other, self.batch, advance)
+                theirs = sum_of_keys(table, other, self.batch, advance)
             else:
-                rows, checksum = sum_of(other, self.batch, advance)
-        is_same = (rows, checksum) == (state.rows, state.checksum)
+                theirs = sum_of(other, self.batch, advance)
+        found: list[str] = []
+        if ours != theirs:
+            found = differences(table, other, self.batch)
+            has_changed = theirs == (state.rows, state.checksum)
+            found.append(
+                f"{other.plain_name!r} has what was read: the source has changed since then"
+                if has_changed
+                else f"{other.plain_name!r} does not have what was read: somebody else wrote to it, or it "
+                "keeps other values"
+            )
         return Copied(
             model.__name__,
             table.plain_name,
-            state.rows,
-            shown(state.checksum),
-            rows,
-            shown(checksum),
-            () if is_same else tuple(differences(table, other, self.batch)),
+            ours[0],
+            shown(ours[1]),
+            theirs[0],
+            shown(theirs[1]),
+            tuple(found),
         )
 
 
@@ -277,12 +288,10 @@ def _differing(report: CopyReport) -> CopyError:
     for table in report.tables:
         if not table.ok:
             texts.append(
-                f"{table.model}: {table.rows:,} rows with checksum {table.checksum} were read and "
-                f"{table.target_rows:,} with {table.target_checksum} are there"
+                f"{table.model}: {table.rows:,} rows with checksum {table.checksum} in the source, "
+                f"{table.target_rows:,} with {table.target_checksum} in the target"
             )
-            texts += table.differences or (
-                "now both sides are equal: the source has changed while it was copied, and back",
-            )
+            texts += table.differences
     error = CopyError(
         f"{report.source!r} and {report.target!r} differ after the copy: {'; '.join(texts)}. Rows that "
         "changed in the source meanwhile are not followed: copy again, while nobody writes"

@@ -45,7 +45,9 @@ def test_read_only_and_unmanaged_targets_are_never_touched(filled: Project) -> N
 def test_an_unmanaged_table_is_copied_from_but_never_made(filled: Project) -> None:
     result = filled("copy", "erp", "archive")
     assert result.exit_code == 5 and "make 'invoice' in 'archive' first" in result.stderr
-    sqlite3.connect("archive.db").execute("CREATE TABLE invoice (id INTEGER PRIMARY KEY, number TEXT NOT NULL)")
+    sqlite3.connect("archive.db").execute(
+        "CREATE TABLE invoice (id INTEGER PRIMARY KEY, number TEXT NOT NULL)"
+    )
     sqlite3.connect("erp.db", isolation_level=None).execute("INSERT INTO invoice (number) VALUES ('R-1')")
     assert filled.json("copy", "erp", "archive")["rows"] == 1
 
@@ -53,7 +55,9 @@ def test_an_unmanaged_table_is_copied_from_but_never_made(filled: Project) -> No
 def test_a_table_without_a_model_is_copied_as_it_is(filled: Project, postgres_url: str) -> None:
     filled.settings(SETTINGS.replace("sqlite:///archive.db", "{post}"), post=postgres_url)
     with sqlite3.connect("default.db") as database:
-        database.execute("CREATE TABLE tax (code VARCHAR(8) PRIMARY KEY, rate DECIMAL(12, 7) NOT NULL, text TEXT)")
+        database.execute(
+            "CREATE TABLE tax (code VARCHAR(8) PRIMARY KEY, rate DECIMAL(12, 7) NOT NULL, text TEXT)"
+        )
         database.execute("INSERT INTO tax VALUES ('a', 0.1234567, NULL), ('b', 7, 'x')")
     assert filled.json("copy", "default", "archive", "--table", "tax")["rows"] == 2
     result = filled("copy", "default", "archive", "--table", "taxes")
@@ -66,7 +70,11 @@ def test_an_interrupted_copy_says_how_to_go_on_and_does(filled: Project) -> None
     # It has begun when its note of how far it is can be read.
     while process.poll() is None:
         try:
-            rows = sqlite3.connect("archive.db", timeout=30).execute("SELECT copied FROM multidb_copy").fetchone()
+            rows = (
+                sqlite3.connect("archive.db", timeout=30)
+                .execute("SELECT copied FROM multidb_copy")
+                .fetchone()
+            )
         except sqlite3.OperationalError:
             continue
         if rows and rows[0]:

@@ -63,7 +63,10 @@ def test_colours_are_for_terminals_and_not_for_those_who_want_none(project: Proj
 def test_without_the_extra_one_sentence_says_what_to_install(project: Project) -> None:
     code = "import sys; sys.modules['click'] = None; from peewee_multidb.cli.main import main; main()"
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)}
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
     )
     assert done.returncode == 3
     assert done.stderr == 'The command `multidb` needs click and rich: pip install "peewee-multidb[cli]"\n'

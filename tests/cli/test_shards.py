@@ -31,7 +31,9 @@ def movable(project: Project) -> Project:
 
 
 def counts(*names: str) -> list[int]:
-    return [sqlite3.connect(f"{name}.db").execute('SELECT COUNT(*) FROM "order"').fetchone()[0] for name in names]
+    return [
+        sqlite3.connect(f"{name}.db").execute('SELECT COUNT(*) FROM "order"').fetchone()[0] for name in names
+    ]
 
 
 def test_rows_bytes_and_skew(filled: Project) -> None:

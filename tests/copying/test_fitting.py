@@ -44,9 +44,10 @@ CASES: list[tuple[Column, Column, str, list[Any], list[Any]]] = [
     (column("text"), column("text", charset="utf8mb3"), "mysql", ["日"], ["😀"]),
     (column("blob"), column("blob", size=2), "mysql", [b"ab"], [b"abc"]),
     (column("datetime"), column("datetime", fraction=0, declared="datetime"), "mysql",
-     [datetime.datetime(2024, 1, 1)], [datetime.datetime(2024, 1, 1, microsecond=1), datetime.datetime(999, 1, 1)]),
-    (column("datetime"), column("datetime", fraction=3), "postgresql", [datetime.datetime(1, 1, 1, microsecond=5000)],
-     [datetime.datetime(1, 1, 1, microsecond=500)]),
+     [datetime.datetime(2024, 1, 1)],
+     [datetime.datetime(2024, 1, 1, microsecond=1), datetime.datetime(999, 1, 1)]),
+    (column("datetime"), column("datetime", fraction=3), "postgresql",
+     [datetime.datetime(1, 1, 1, microsecond=5000)], [datetime.datetime(1, 1, 1, microsecond=500)]),
     (column("datetime"), column("datetime", declared="timestamp"), "mysql", [datetime.datetime(2037, 1, 1)],
      [datetime.datetime(2038, 2, 1), datetime.datetime(1969, 1, 1)]),
     (column("datetime", dynamic=True), column("datetime"), "postgresql", [datetime.datetime(2024, 1, 1)],
@@ -56,7 +57,9 @@ CASES: list[tuple[Column, Column, str, list[Any], list[Any]]] = [
 
 
 @pytest.mark.parametrize(("source", "target", "engine", "good", "bad"), CASES)
-def test_values_are_told_apart(source: Column, target: Column, engine: str, good: list[Any], bad: list[Any]) -> None:
+def test_values_are_told_apart(
+    source: Column, target: Column, engine: str, good: list[Any], bad: list[Any]
+) -> None:
     check = check_for(source, target, "any", engine)
     assert check is not None
     assert [value for value in good if check(value) is not None] == []
@@ -85,7 +88,9 @@ def test_what_knows_its_offset_and_what_does_not_are_never_mixed() -> None:
     assert impossible(aware, aware) is None and impossible(naive, naive) is None
 
 
-@given(st.decimals(allow_nan=False, allow_infinity=False, places=None), st.integers(1, 20), st.integers(0, 10))
+@given(
+    st.decimals(allow_nan=False, allow_infinity=False, places=None), st.integers(1, 20), st.integers(0, 10)
+)
 def test_a_decimal_fits_if_and_only_if_python_can_write_it_in_so_many_digits(
     value: decimal.Decimal, whole: int, scale: int
 ) -> None:
@@ -106,7 +111,9 @@ def test_four_byte_numbers_are_predicted_as_the_servers_give_them_back(
 ) -> None:
     given_value = value * (1 + noise)
     name = {"postgres": "post", "mariadb": "maria"}[engine]
-    check = check_for(column("double"), float_tables[name]["real_column"], "any", float_tables[name]["engine"])
+    check = check_for(
+        column("double"), float_tables[name]["real_column"], "any", float_tables[name]["engine"]
+    )
     assert check is not None
     database, mark = databases[name], databases[name].param
     database.execute_sql("DELETE FROM floats")
@@ -155,7 +162,8 @@ TYPES = {
     ),
     "mariadb": (
         "a SMALLINT UNSIGNED NOT NULL, b DECIMAL(9, 3), c VARCHAR(7) CHARACTER SET latin1, d TIMESTAMP NULL, "
-        "e DATETIME(3), f TINYINT(1), g FLOAT, h INT NOT NULL AUTO_INCREMENT PRIMARY KEY, i BIT(3), j TEXT NOT NULL",
+        "e DATETIME(3), f TINYINT(1), g FLOAT, h INT NOT NULL AUTO_INCREMENT PRIMARY KEY, i BIT(3), "
+        "j TEXT NOT NULL",
         {
             "a": ("int", False, False), "b": ("decimal", True, True), "c": ("text", True, True),
             "d": ("datetime", True, True), "e": ("datetime", True, True), "f": ("int", True, True),
@@ -178,7 +186,9 @@ def test_columns_are_described_as_the_server_has_them(engine: str, request: pyte
     assert (found["b"].digits, found["b"].scale, found["c"].size) == (9, 3, 7)
     assert found["e"].fraction == 3
     if engine == "postgres":
-        assert found["d"].zoned and found["i"].digits is None and found["c"].declared == "character varying(7)"
+        assert (
+            found["d"].zoned and found["i"].digits is None and found["c"].declared == "character varying(7)"
+        )
     else:
         assert found["c"].charset == "latin1" and found["d"].fraction == 0 and found["j"].size == 65535
     assert describe(databases["x"], "nothing") == {}
