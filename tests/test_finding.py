@@ -95,7 +95,7 @@ def test_keys_of_the_command_line_are_read() -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ('modles = 1\n[databases]\na = "sqlite://"\n', r"line 1: unknown key 'modles'; did you mean 'models'"),
+        ('modles = 1\n[databases]\na = ""\n', r"line 1: unknown key 'modles'; did you mean 'models'"),
         ('[databases]\na = "sqlite://"\n[migration]\n', r"line 3: unknown key 'migration'"),
         ("[databases.erp]\nurl = ''\nreed_only = true\n", r"line 3: database 'erp': unknown key 'reed_only'"),
         ('[databases]\na = { url = "", optoins = {} }\n', r"line 2: database 'a': unknown key 'optoins'"),

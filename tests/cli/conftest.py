@@ -117,12 +117,18 @@ class Project:
         return subprocess.CompletedProcess(arguments, process.returncode, out, err)
 
 
+@pytest.fixture(autouse=True)
+def any_width(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workers of pytest-xdist are told a width."""
+    monkeypatch.delenv("COLUMNS", raising=False)
+
+
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Project]:
     """A project in the working directory, over SQLite files without tables."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [*sys.path])
-    for name in [name for name in os.environ if name.startswith("MULTIDB_") or name == "COLUMNS"]:
+    for name in [name for name in os.environ if name.startswith("MULTIDB_")]:
         monkeypatch.delenv(name)
     databases.configure({})
     yield Project(tmp_path)
