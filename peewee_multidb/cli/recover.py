@@ -41,7 +41,7 @@ def recover(app: App, log: str | None, dry_run: bool, grace: float) -> int:
     if app.out.json:
         app.out.data(report.as_dict())
     else:
-        rows = [
+        rows: list[tuple[object, ...]] = [
             (one.database, one.transaction, _styled(one.state, dry_run), one.reason)
             for one in report.transactions
         ]
