@@ -28,9 +28,10 @@ LEVELS = {
     **dict.fromkeys(["finding", "tomlfile"], 0),
     **dict.fromkeys(["causality", "drivers", "entry", "home", "registry", "scope", "server", "status"], 1),
     **dict.fromkeys(["stack", "stepping", "tenants"], 1),
-    **dict.fromkeys(["routing", "replicas", "shards", "transactions", "background", "foreach"], 2),
+    **dict.fromkeys(["routing", "replicas", "shards", "transactions"], 2),
     **dict.fromkeys(["model"], 3),
     **dict.fromkeys(["copying", "rebalance", "schema", "middleware", "observe", "testing", "cli"], 4),
+    **dict.fromkeys(["background", "foreach"], 4),
     **dict.fromkeys(["__init__", "__main__"], 5),
 }
 #: `home` holds a model's sharding rule; `shards.rules` itself knows nothing but the errors.
