@@ -12,8 +12,9 @@ from collections.abc import Callable
 from typing import Any
 
 from ..errors import ConfigurationError
-from ..foreach import Report, for_each_database
 from ..foreach.plan import Names
+from ..foreach.report import Report
+from ..foreach.run import for_each_database
 from ..registry import Databases, databases
 
 __all__ = ["management_command"]
