@@ -13,6 +13,7 @@ from typing import Any
 
 from ..drivers import traits_of
 from ..errors import MigrationError, MigrationHalfDone
+from ..scope import use_primary
 from ..statements import only_reads
 from .files import MigrationFile
 from .history import History, Recorded
@@ -159,7 +160,7 @@ class DatabaseRunner:
             with self.database.atomic():
                 self.history.finish(file.name, direction, file.checksum)
             return
-        run = file.loaded().function(direction, self.engine)
+        run = use_primary()(file.loaded().function(direction, self.engine))
         if file.atomic and self.migrator.transactional_ddl and traits_of(self.database).ddl_in_transaction:
             self._run_whole(file, direction, run)
         else:
