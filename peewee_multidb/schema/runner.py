@@ -20,7 +20,10 @@ from .history import History, Recorded
 from .locks import held
 from .migrators import migrator_of
 
-__all__ = ["DatabaseRunner"]
+__all__ = ["DatabaseRunner", "changes"]
+
+#: What surrounds statements and says nothing about the schema.
+MARKS = ("BEGIN", "COMMIT", "ROLLBACK", "SAVEPOINT", "RELEASE", "SAVE TRAN", "PRAGMA FOREIGN_KEYS")
 
 #: A statement that does nothing at all if it fails, on every engine: it is about one object.
 WHOLE = ("CREATE", "ALTER")
@@ -213,7 +216,7 @@ class DatabaseRunner:
                 f"Repair {file.path} or the data, and run multidb migrate again."
             ) from failure
         raise MigrationHalfDone(
-            f"{what} No transaction undoes what it had done. {watched.told()} " + self._way_out(file.name),
+            f"{what} No transaction undoes what it had done. {watched.told()}" + self._way_out(file.name),
             migration=file.name,
         ) from failure
 
@@ -229,6 +232,14 @@ class DatabaseRunner:
         except Exception:
             return False
         return True
+
+
+def changes(sql: str) -> bool:
+    """Whether a statement of a migration may change something."""
+    text = " ".join(sql.upper().split())
+    # A pragma that sets nothing is a question.
+    is_mark = text.startswith(MARKS) or (text.startswith("PRAGMA") and "=" not in text)
+    return not is_mark and not only_reads(sql)
 
 
 class _Watched:
@@ -248,7 +259,7 @@ class _Watched:
         self.database.query_hooks.remove(self._note)
 
     def _note(self, event: Any) -> None:
-        if threading.get_ident() != self.thread or only_reads(event.sql):
+        if threading.get_ident() != self.thread or not changes(event.sql):
             return
         if event.exception is None:
             self.done.append(event.sql)
