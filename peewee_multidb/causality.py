@@ -34,6 +34,7 @@ __all__ = [
     "note_write",
     "own_unit",
     "replace_unit",
+    "resume",
     "unit_of_work",
     "write_hook",
 ]
@@ -140,6 +141,11 @@ _unit: ContextVar[Unit | None] = ContextVar("peewee_multidb_unit", default=None)
 
 #: Return the unit of work of this thread or task, or None when it has neither written nor begun one.
 current_unit: Callable[[], Unit | None] = _unit.get
+
+
+def resume(unit: Unit | None) -> None:
+    """Make a unit of work that of this thread or task, or begin without any."""
+    _unit.set(unit)
 
 
 def own_unit() -> Unit:

@@ -16,7 +16,7 @@ import peewee
 import pytest
 
 import peewee_multidb
-from peewee_multidb import Databases, Model, config, drivers, use_db
+from peewee_multidb import Databases, Model, config, drivers, schema, use_db
 from peewee_multidb.drivers import session
 from peewee_multidb.testing import servers
 
@@ -30,9 +30,9 @@ LEVELS = {
     **dict.fromkeys(["causality", "drivers", "entry", "home", "registry", "scope", "server", "status"], 1),
     **dict.fromkeys(["stack", "stepping", "tenants"], 1),
     **dict.fromkeys(["routing", "replicas", "shards", "transactions", "twophase"], 2),
-    **dict.fromkeys(["background", "foreach"], 2),
     **dict.fromkeys(["model"], 3),
     **dict.fromkeys(["copying", "rebalance", "schema", "middleware", "observe", "testing", "cli"], 4),
+    **dict.fromkeys(["background", "foreach"], 4),
     **dict.fromkeys(["__init__", "__main__"], 5),
 }
 #: `home` holds a model's sharding rule; `shards.rules` itself knows nothing but the errors.
@@ -57,7 +57,7 @@ def public_names() -> dict[str, Any]:
     found.update(public_members(Databases))
     found.update(public_members(Model, peewee.Model))
     found.update(public_members(use_db))
-    for module in (drivers, config, drivers.base, session, servers):
+    for module in (drivers, config, drivers.base, session, servers, schema):
         for name in module.__all__:
             value = getattr(module, name)
             if inspect.ismodule(value):

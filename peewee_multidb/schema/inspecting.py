@@ -19,6 +19,7 @@ from playhouse import reflection  # type: ignore[import-untyped]
 from ..drivers import traits_of
 from ..errors import ConfigurationError, nearest
 from ..registry import Databases, databases
+from .placing import connected
 from .shapes import Catalog
 from .types import canonical_type, declared_type
 
@@ -57,7 +58,7 @@ def inspect(
             f"database {name!r} is asynchronous, and inspect() is not: configure it with a synchronous URL"
         )
     wanted = None if tables is None else list(tables)
-    with database.connection_context() if database.is_closed() else _Open():
+    with connected(database):
         known = [*database.get_tables(schema), *(view.name for view in database.get_views(schema))]
         for table in wanted or ():
             if table not in known:
@@ -65,16 +66,6 @@ def inspect(
         introspector = _introspector(database, schema)
         found = introspector.introspect(table_names=wanted, include_views=views)
         return _Writer(name, database, introspector, found, schema, managed).source()
-
-
-class _Open:
-    """A connection that is open already and stays so."""
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, *exc: object) -> None:
-        return None
 
 
 def _introspector(database: Any, schema: str | None) -> Any:

@@ -23,7 +23,7 @@ from .dry import DryRun, rehearsed
 from .files import MigrationFile, read_directory
 from .generating import generated
 from .history import History
-from .placing import Names, chosen
+from .placing import Names, chosen, connected, is_read_only
 from .reports import MigrationReport, MigrationStatus
 from .runner import DatabaseRunner
 
@@ -187,11 +187,11 @@ class Migrations:
             files += [MigrationFile(migration, "", "", None, {})] if having else []
         file = _found(migration, files)
         for name in wanted:
-            with self.registry[name].connection_context():
+            with connected(self.registry[name]):
                 self._runner(name, files).mark(file, direction)
 
     def _has(self, name: str, migration: str) -> bool:
-        with self.registry[name].connection_context():
+        with connected(self.registry[name]):
             recorded = History(self.registry[name], self.table).read()
         return migration in recorded.applied or migration in recorded.half_done
 
@@ -241,7 +241,7 @@ class Migrations:
     def _writable(self, names: Names, report: MigrationReport) -> list[str]:
         found = []
         for name in chosen(names, self.registry):
-            if not self.registry.entries[name].read_only:
+            if not is_read_only(name, self.registry):
                 found.append(name)
             elif names is None:
                 report.passed_over[name] = "it is configured read_only"

@@ -1,4 +1,4 @@
-"""The commands create, drop, diff and inspect: tables for people, JSON for programs, exit codes for scripts."""
+"""The commands create, drop, diff and inspect: tables for people, JSON and exit codes for programs."""
 
 from __future__ import annotations
 

@@ -33,7 +33,8 @@ RAW = {
     "maria": """
         CREATE TABLE raw (id BIGINT UNSIGNED AUTO_INCREMENT PRIMARY KEY, a TINYINT,
             b MEDIUMINT UNSIGNED, c LONGTEXT, d VARBINARY(20), e VARCHAR(9) DEFAULT 'x',
-            `f g` INTEGER, class TEXT, h ENUM('a', 'B c'), i TIMESTAMP NULL, j YEAR, k CHAR(3), l DATETIME(6), m SET('x','y'))
+            `f g` INTEGER, class TEXT, h ENUM('a', 'B c'), i TIMESTAMP NULL, j YEAR, k CHAR(3), l DATETIME(6),
+            m SET('x','y'))
     """,
     "ms": """
         CREATE TABLE raw (id BIGINT IDENTITY(1,1) NOT NULL PRIMARY KEY, a TINYINT, b MONEY NOT NULL,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -205,8 +206,6 @@ def test_after_a_kill_a_second_run_finishes_the_rest_and_repeats_nothing(
     path = write("0003_three", MARKED.format("three"))
     urls = {f"lite{n}": f"sqlite:///{tmp_path}/{n}.db?synchronous=0" for n in range(12)}
     urls.update({f"pg{n}": new_postgres_url() for n in range(3)})
-    import json
-
     command = [sys.executable, "-c", CHILD, json.dumps(urls), str(path.parent), str(moment)]
     child = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env={**os.environ})
     assert child.returncode == -signal.SIGKILL, child.stdout + child.stderr
@@ -223,3 +222,40 @@ def test_after_a_kill_a_second_run_finishes_the_rest_and_repeats_nothing(
         assert report.done[name] == names[len(applied) :], "exactly the rest"
     assert migrations.status().complete
     own.close_all()
+
+
+def test_where_ddl_is_no_transaction_a_kill_leaves_a_mark_and_never_a_repetition(
+    write: Write, new_mariadb_url: Callable[[], str]
+) -> None:
+    write("0001_first", FIRST)
+    path = write("0002_two", MARKED.format("two"))
+    urls = {f"maria{n}": new_mariadb_url() for n in range(6)}
+    own = Databases(urls)
+    migrations = Migrations(path.parent, own, wait=30)
+    for moment in (60, 100, 130):
+        command = [sys.executable, "-c", CHILD, json.dumps(urls), str(path.parent), str(moment)]
+        child = subprocess.run(command, cwd=ROOT, capture_output=True)
+        assert child.returncode == -signal.SIGKILL
+        status = migrations.status()
+        report = migrations.up()
+        half = status.names("half done")
+        assert report.failed.keys() == half.keys(), "exactly what was cut off is refused"
+        assert all(isinstance(error, errors.MigrationHalfDone) for error in report.failed.values())
+        for name, (migration,) in half.items():
+            columns = [c.name for c in own[name].get_columns("marker")] if marker_in(own, name) else []
+            left = {"0001_first": marker_in(own, name), "0002_two": "two" in columns}[migration]
+            if left:
+                migrations.mark_done(migration, [name])
+            else:
+                if marker_in(own, name):
+                    own[name].execute_sql("DELETE FROM marker")
+                migrations.mark_undone(migration, [name])
+        assert migrations.up().ok
+        for name in own:
+            assert marks(own, name) == ["two"]
+        migrations.down(target="0001").raise_for_failures()
+    own.close_all()
+
+
+def marker_in(own: Databases, name: str) -> bool:
+    return "marker" in own[name].get_tables()
