@@ -91,8 +91,8 @@ def main() -> None:
         print(lines)
         return
     about = (
-        f"In-memory SQLite, one thread. Medians over {options.processes} processes of {options.pairs} pairs of "
-        "blocks in random order within a pair. The first row is noise."
+        f"In-memory SQLite, one thread. Medians over {options.processes} processes of {options.pairs} pairs "
+        "of blocks in random order within a pair. The first row is noise."
     )
     numbers = {name: paired.summary() for name, paired in found.items()}
     measuring.report("observe", "What observing costs a query", [lines, about], numbers)

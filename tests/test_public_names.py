@@ -33,6 +33,7 @@ LEVELS = {
     **dict.fromkeys(["model"], 3),
     **dict.fromkeys(["copying", "rebalance", "schema", "middleware", "observe", "testing", "cli"], 4),
     **dict.fromkeys(["background", "foreach"], 4),
+    **dict.fromkeys(["web"], 4),
     **dict.fromkeys(["__init__", "__main__"], 5),
 }
 #: `home` holds a model's sharding rule; `shards.rules` itself knows nothing but the errors.

@@ -34,6 +34,7 @@ COMMANDS = {
     "shards": "shards:shards",
     "rebalance": "rebalance:rebalance",
     "recover": "recover:recover",
+    "serve": "serve:serve",
     "completion": "completion:completion",
 }
 
