@@ -26,7 +26,16 @@ from .drivers.replication import Position
 if TYPE_CHECKING:
     from .entry import Entry
 
-__all__ = ["Seen", "Unit", "current_unit", "note_write", "own_unit", "resume", "unit_of_work", "write_hook"]
+__all__ = [
+    "Seen",
+    "Unit",
+    "current_unit",
+    "note_write",
+    "own_unit",
+    "switch_unit",
+    "unit_of_work",
+    "write_hook",
+]
 
 #: More databases than this in one unit, and those that left their registry are forgotten.
 MANY = 64
@@ -131,10 +140,8 @@ _unit: ContextVar[Unit | None] = ContextVar("peewee_multidb_unit", default=None)
 #: Return the unit of work of this thread or task, or None when it has neither written nor begun one.
 current_unit: Callable[[], Unit | None] = _unit.get
 
-
-def resume(unit: Unit | None) -> None:
-    """Make a unit of work that of this thread or task, or begin without any."""
-    _unit.set(unit)
+#: Make a unit of work the current one, without regard to the one before.
+switch_unit: Callable[[Unit | None], Any] = _unit.set
 
 
 def own_unit() -> Unit:

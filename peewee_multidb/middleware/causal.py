@@ -18,7 +18,7 @@ from ..registry import Databases
 from ..replicas.tokens import MAX_AGE, secrets_of
 from .request import Request
 
-__all__ = ["CausalCookie", "CausalHeader", "Carrier", "carrier_of"]
+__all__ = ["Carrier", "CausalCookie", "CausalHeader", "carrier_of"]
 
 logger = logging.getLogger("peewee_multidb")
 

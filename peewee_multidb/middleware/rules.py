@@ -12,10 +12,17 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 from ..drivers import failures
-from ..errors import ConfigurationError, InvalidTenant, NoDatabaseSelected, NoReplicaAvailable, UnknownDatabase
+from ..errors import (
+    ConfigurationError,
+    InvalidTenant,
+    NoDatabaseSelected,
+    NoReplicaAvailable,
+    UnknownDatabase,
+)
 from ..registry import Databases, databases
 from ..scope import use_db
-from ..tenants import check_tenant_name, use_tenant
+from ..tenants.locks import use_tenant
+from ..tenants.names import check_tenant_name
 from .causal import Carrier, carrier_of
 from .replies import Refusal, Reply
 from .request import Request
@@ -209,5 +216,3 @@ class Rules:
         if reply is None and self.on_error is not None:
             reply = self.on_error(request, refusal)
         return refusal.reply(request, self.retry_after) if reply is None else reply
-
-
