@@ -8,7 +8,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import psycopg
 from tenants_over_http import FEW, POOL, PRODUCTS, STOCK, Client, Ledger, Town, serving, wait
 
 
@@ -79,7 +78,7 @@ def _stock_up(town: Town, port: int, ledger: Ledger) -> None:
             new = {"name": f"{tenant}:{number}", "price": number * 100, "stock": stock}
             status, body = client.ask("POST", "/products", tenant, new)
             assert status == 201, (status, body)
-        with psycopg.connect(town.url(tenant)) as database:
+        with town.look_at(tenant) as database:
             ids = [one for (one,) in database.execute("SELECT id FROM product ORDER BY id").fetchall()]
         ledger.products[tenant] = ids
     client.close()
@@ -140,7 +139,7 @@ def _wait_for_jobs(town: Town, ledger: Ledger) -> int:
         nonlocal left
         left = 0
         for tenant, customers in ledger.accepted.items():
-            with psycopg.connect(town.url(tenant)) as database:
+            with town.look_at(tenant) as database:
                 found = database.execute("SELECT customer FROM orders WHERE NOT confirmed").fetchall()
             left += len(customers & {one for (one,) in found})
         return left == 0
@@ -155,7 +154,7 @@ def _wait_for_jobs(town: Town, ledger: Ledger) -> int:
 def _judge(town: Town, ledger: Ledger) -> tuple[list[str], list[str], int]:
     strays, wrong, total = [], [], 0
     for tenant in town.tenants:
-        with psycopg.connect(town.url(tenant)) as database:
+        with town.look_at(tenant) as database:
             products = database.execute("SELECT id, name, stock FROM product").fetchall()
             orders = database.execute("SELECT customer, product_id, quantity FROM orders").fetchall()
             mails = database.execute("SELECT order_id, text FROM mail").fetchall()

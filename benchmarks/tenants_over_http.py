@@ -33,12 +33,16 @@ STOCK = 1_000_000
 #: Of the last product there are few, so that it sells out.
 FEW = 3
 POOL = 4
+JUDGE = "the judge"
 
-GUNICORN = ("gunicorn", "--workers", "1", "--log-level", "critical", "--timeout", "120", "--bind", "127.0.0.1:{port}")
+GUNICORN = (
+    *("gunicorn", "--workers", "1", "--log-level", "critical", "--timeout", "120", "--keep-alive", "120"),
+    *("--bind", "127.0.0.1:{port}"),
+)
 STACKS = {
     "fastapi": (
         *("uvicorn", "--factory", "shops.fastapi_app:create_app", "--port", "{port}"),
-        *("--log-level", "critical", "--timeout-graceful-shutdown", "10"),
+        *("--log-level", "critical", "--timeout-graceful-shutdown", "10", "--timeout-keep-alive", "120"),
     ),
     "flask": (*GUNICORN, "-k", "gthread", "--threads", "32", "shops.flask_app:create_app()"),
     "gevent": (*GUNICORN, "-k", "gevent", "shops.flask_app:create_app()"),
@@ -77,12 +81,16 @@ class Town:
     def url(self, name: str) -> str:
         return str(self.server.url(f"{self.prefix}_{name}"))
 
+    def look_at(self, name: str) -> psycopg.Connection[Any]:
+        """Return a connection of the judge's own, which is not counted among the connections."""
+        return psycopg.connect(self.url(name), autocommit=True, application_name=JUDGE)
+
     def build(self) -> None:
         """Make the first shop by the command that a user has, and copy it for the others."""
         self.server.create_database(f"{self.prefix}_control")
         command = [sys.executable, "-m", "shops.manage", "create", self.tenants[0], "The first"]
         subprocess.run(command, env=self.environment, check=True, stdout=subprocess.DEVNULL, timeout=120)
-        with psycopg.connect(self.url("control"), autocommit=True) as control:
+        with self.look_at("control") as control:
             for name in self.tenants[1:]:
                 source, copy = f"{self.prefix}_{self.tenants[0]}", f"{self.prefix}_{name}"
                 control.execute(f'CREATE DATABASE "{copy}" TEMPLATE "{source}"')
@@ -96,10 +104,10 @@ class Town:
         """Return how many connections there are by database and state."""
         sql = (
             "SELECT datname, coalesce(state, ''), count(*) FROM pg_stat_activity "
-            "WHERE datname LIKE %s AND pid <> pg_backend_pid() GROUP BY 1, 2"
+            "WHERE datname LIKE %s AND application_name <> %s GROUP BY 1, 2"
         )
-        with psycopg.connect(self.server.url("postgres"), autocommit=True) as watcher:
-            return {(name, state): n for name, state, n in watcher.execute(sql, (f"{self.prefix}_%",)).fetchall()}
+        with self.look_at("control") as watcher:
+            return {(name, state): n for name, state, n in watcher.execute(sql, (f"{self.prefix}_%", JUDGE))}
 
 
 @dataclass
@@ -143,6 +151,7 @@ class Client:
         self.ledger = ledger
         self.chosen = random.Random(number)
         self.orders = 0
+        self.last = "nothing"
         self.link: http.client.HTTPConnection | None = None
 
     def run(self, until: float) -> None:
@@ -157,7 +166,7 @@ class Client:
                 action(self.chosen.choice(self.tenants))
                 self.ledger.note(action.__name__)
             except (OSError, http.client.HTTPException) as error:
-                self.ledger.complain(f"{action.__name__}: {type(error).__name__}: {error}")
+                self.ledger.complain(f"{action.__name__}: {type(error).__name__}: {error}, after {self.last}")
                 self.close()
         self.close()
 
@@ -177,7 +186,9 @@ class Client:
         self.link.request(method, path, content, headers)
         answer = self.link.getresponse()
         found = answer.status, answer.read()
-        if answer.will_close:
+        self.last = f"{method} {path} {answer.status}"
+        if answer.will_close or answer.status == 500:
+            # uvicorn keeps the connection of an application's error open for no one, without saying so.
             self.close()
         return found
 
