@@ -35,6 +35,7 @@ __all__ = [
     "own_unit",
     "replace_unit",
     "resume",
+    "switch_unit",
     "unit_of_work",
     "write_hook",
 ]
@@ -142,10 +143,8 @@ _unit: ContextVar[Unit | None] = ContextVar("peewee_multidb_unit", default=None)
 #: Return the unit of work of this thread or task, or None when it has neither written nor begun one.
 current_unit: Callable[[], Unit | None] = _unit.get
 
-
-def resume(unit: Unit | None) -> None:
-    """Make a unit of work that of this thread or task, or begin without any."""
-    _unit.set(unit)
+#: Make a unit of work the current one, without regard to the one before.
+switch_unit: Callable[[Unit | None], Any] = _unit.set
 
 
 def own_unit() -> Unit:

@@ -140,7 +140,7 @@ class scope_from_headers:
     def __enter__(self) -> None:
         self._outside = outside = scope.current(), causality.current_unit()
         scope.switch(None)
-        causality.resume(None)
+        causality.switch_unit(None)
         try:
             token = self._content["causal"]
             self._stack.enter_context(use_causal_token(token, self._registry, max_age=NO_LIMIT))
@@ -166,7 +166,7 @@ class scope_from_headers:
         finally:
             # Whatever the job entered and did not leave goes with it.
             scope.switch(outside[0])
-            causality.resume(outside[1])
+            causality.switch_unit(outside[1])
 
 
 def _found(headers: Mapping[str, Any] | None) -> Any:
