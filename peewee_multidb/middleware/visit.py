@@ -63,6 +63,8 @@ class Visit:
         try:
             for one in choice.scopes:
                 self._push(one)
+                if self.tenant is not None:
+                    self._rules.keep(one)
         except UnknownDatabase as error:
             raise Refusal("unknown", error) from error
 
