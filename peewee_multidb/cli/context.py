@@ -125,10 +125,10 @@ class App:
         """
         if self._models is None:
             registry, settings = self.registry, self.settings
-            before, found = registry.entries, [*self._given]
+            before, found = dict(registry.entries), [*self._given]
             for name in self.modules or settings.models:
                 found += models_in(_import(name))
-            if registry.entries is not before and settings.databases:
+            if registry.entries.items() != before.items() and settings.databases:
                 # A module that configures the registry for its program does not do so for this one.
                 registry.apply(settings)
             mine = [m for m in dict.fromkeys(found) if m._meta.home.registry is self._registry]
