@@ -2,9 +2,10 @@
 
     python benchmarks/bench_http_tenants.py --seconds 60 --tenants 50 --clients 64 --stack all
 
-The shops of `examples/shops` on PostgreSQL, a database for each tenant, and clients that read and write at random
-tenants: orders in transactions, payments that fail in the middle of one, streams, clients that leave in the middle
-of an answer, and tenants that there are not. What is wrong is found by `tenants_judge`.
+The shops of `examples/shops` on PostgreSQL, a database for each tenant, and clients that read and write at
+random
+tenants: orders in transactions, payments that fail in the middle of one, streams, clients that leave in the
+    middle of an answer, and tenants that there are not. What is wrong is found by `tenants_judge`.
 """
 
 from __future__ import annotations
@@ -31,7 +32,9 @@ ALL = ("fastapi", "flask", "gevent")
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--tenants", type=int, default=50)
     parser.add_argument("--clients", type=int, default=64)
@@ -64,10 +67,11 @@ def show(outcomes: list[Outcome], options: argparse.Namespace) -> None:
         for one in outcomes
     ]
     lines = [
-        f"{options.tenants} tenants with a database each, {options.clients} clients at once, {options.seconds:g} "
-        f"seconds of reads and writes over HTTP; a pool of at most {POOL} connections for each database.",
+        f"{options.tenants} tenants with a database each, {options.clients} clients at once, "
+        f"{options.seconds:g} seconds of reads and writes over HTTP; a pool of at most {POOL} connections for each database.",
         table(head, rows),
-        "Every row of every database is read past the package in the end, and compared with what the clients know.",
+        "Every row of every database is read past the package in the end, and compared with what the "
+        "clients know.",
     ]
     report("http_tenants", "Tenants over HTTP", lines, {one.stack: vars(one) for one in outcomes})
 

@@ -23,7 +23,8 @@ class Outcome:
         strays: rows and answers of another tenant.
         wrong: everything else that should not be, in words.
         most: the most connections that one database had, and all of them together.
-        leaked: connections in a transaction when nobody asked any more, and any at all after the server's end.
+        leaked: connections in a transaction when nobody asked any more, and any at all after the server's
+            end.
     """
 
     stack: str
@@ -40,7 +41,9 @@ class Outcome:
         return not (self.strays or self.wrong or self.leaked) and self.most[0] <= POOL
 
 
-def soak(town: Town, stack: str, *, seconds: float, clients: int, say: Callable[[str], Any] = print) -> Outcome:
+def soak(
+    town: Town, stack: str, *, seconds: float, clients: int, say: Callable[[str], Any] = print
+) -> Outcome:
     """Serve the shops of a town, have clients at them for some seconds, and judge."""
     ledger = Ledger()
     watch = _Watch(town)
@@ -159,7 +162,9 @@ def _judge(town: Town, ledger: Ledger) -> tuple[list[str], list[str], int]:
             orders = database.execute("SELECT customer, product_id, quantity FROM orders").fetchall()
             mails = database.execute("SELECT order_id, text FROM mail").fetchall()
         total += len(orders)
-        strays += [f"{tenant}: product {name}" for _, name, _ in products if not name.startswith(f"{tenant}:")]
+        strays += [
+            f"{tenant}: product {name}" for _, name, _ in products if not name.startswith(f"{tenant}:")
+        ]
         strays += [f"{tenant}: order {who}" for who, _, _ in orders if not who.startswith(f"{tenant}/")]
         strays += [f"{tenant}: mail {text}" for _, text in mails if not text.endswith(f" at {tenant}.")]
         found = [who for who, _, _ in orders]
@@ -185,8 +190,9 @@ def _stocks(tenant: str, known: list[int], products: Any, orders: Any) -> list[s
     for _, product, quantity in orders:
         sold[product] = sold.get(product, 0) + quantity
     first = {one: FEW if one == known[-1] else STOCK for one in known}
-    return [
-        f"{tenant}: of {name} there were {first.get(number, STOCK)}, {stock} are left and {sold.get(number, 0)} sold"
-        for number, name, stock in products
-        if stock + sold.get(number, 0) != first.get(number, STOCK)
-    ]
+    found = []
+    for number, name, stock in products:
+        was, gone = first.get(number, STOCK), sold.get(number, 0)
+        if stock + gone != was:
+            found.append(f"{tenant}: of {name} there were {was}, {stock} are left and {gone} sold")
+    return found

@@ -47,7 +47,15 @@ STACKS = {
     "flask": (*GUNICORN, "-k", "gthread", "--threads", "32", "shops.flask_app:create_app()"),
     "gevent": (*GUNICORN, "-k", "gevent", "shops.flask_app:create_app()"),
     "waitress": (
-        *("waitress", "--listen", "127.0.0.1:{port}", "--threads", "16", "--call", "shops.flask_app:create_app"),
+        *(
+            "waitress",
+            "--listen",
+            "127.0.0.1:{port}",
+            "--threads",
+            "16",
+            "--call",
+            "shops.flask_app:create_app",
+        ),
     ),
 }
 
@@ -213,7 +221,11 @@ class Client:
         self.ledger.order(tenant, customer, status)
         wanted = {"visa": 201, "declined": 402, "unreachable": 500}[card]
         few = product == self.ledger.products[tenant][-1]
-        if not (few and status == 409) and self.expect(f"order by {card}", status, wanted, body) and status == 201:
+        if (
+            not (few and status == 409)
+            and self.expect(f"order by {card}", status, wanted, body)
+            and status == 201
+        ):
             self.check_shop("order", tenant, json.loads(body))
 
     def check_shop(self, what: str, tenant: str, answer: Any) -> None:
@@ -291,7 +303,9 @@ def serving(town: Town, stack: str) -> Iterator[int]:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = [sys.executable, "-m", *(part.format(port=port) for part in STACKS[stack])]
-    process = subprocess.Popen(command, env=town.environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        command, env=town.environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
     try:
         wait(lambda: process.poll() is not None or _answers(port), "the server to answer")
         if process.poll() is not None:

@@ -1,6 +1,6 @@
 """The shop on FastAPI with asynchronous databases: each request in the database of its seller.
 
-    uvicorn --factory shops.fastapi_app:create_app
+uvicorn --factory shops.fastapi_app:create_app
 """
 
 from fastapi import BackgroundTasks, FastAPI

@@ -1,8 +1,8 @@
 """The shop on Flask: each request in the database of its seller.
 
-    waitress-serve --call shops.flask_app:create_app
-    gunicorn -k gthread --threads 16 "shops.flask_app:create_app()"
-    gunicorn -k gevent "shops.flask_app:create_app()"
+waitress-serve --call shops.flask_app:create_app
+gunicorn -k gthread --threads 16 "shops.flask_app:create_app()"
+gunicorn -k gevent "shops.flask_app:create_app()"
 """
 
 import flask

@@ -58,7 +58,13 @@ def orders(customer=None, after=0, limit=20):
     if customer is not None:
         found = found.where(Order.customer == customer)
     return [
-        {"id": o.id, "customer": o.customer, "product": o.product_id, "total": o.total, "confirmed": o.confirmed}
+        {
+            "id": o.id,
+            "customer": o.customer,
+            "product": o.product_id,
+            "total": o.total,
+            "confirmed": o.confirmed,
+        }
         for o in found
     ]
 

@@ -4,8 +4,8 @@
 
     connect(broker)
 
-The scope is among the message's options. A middleware sees a message off and notes which one a thread is at; the
-functions of the actors are wrapped, so that each runs in a context of its own, of which nothing is left.
+The scope is among the message's options. A middleware sees a message off and notes which one a thread is at;
+the functions of the actors are wrapped, so that each runs in a context of its own, of which nothing is left.
 """
 
 from __future__ import annotations
@@ -44,16 +44,16 @@ def connect(
 ) -> None:
     """Have the messages of a Dramatiq broker processed in the scope that they are enqueued in.
 
-    Call it where the broker is made, in the programs that send and in the worker. Each message is a unit of work with connections of its
-    own, which are given back when it is processed. A retry keeps the scope, and the next message of a pipeline
-    gets that of the one before.
+    Call it where the broker is made, in the programs that send and in the worker. Each message is a unit
+    of work with connections of its own, which are given back when it is processed. A retry keeps the scope,
+    and the next message of a pipeline gets that of the one before.
 
     Args:
         broker: the broker.
         registry: whose ``secret_key`` signs; None for the process-wide registry.
         max_age: seconds after which a message's scope is refused; None for no limit.
-        required: refuse messages that were sent by a program without this, such as an older one; else they run
-            outside of every scope.
+        required: refuse messages that were sent by a program without this, such as an older one; else they
+            run outside of every scope.
     """
     middleware = ScopeMiddleware(JobOptions(registry, max_age, required))
     if broker.middleware:

@@ -149,7 +149,9 @@ class scope_from_headers:
         except BaseException as error:
             self._leave(outside)
             if isinstance(error, UnknownDatabase):
-                raise ScopeRefused(f"the job is refused, for its database is unknown here: {error}") from error
+                raise ScopeRefused(
+                    f"the job is refused, for its database is unknown here: {error}"
+                ) from error
             raise
 
     def __exit__(
@@ -181,8 +183,8 @@ def _opened(registry: Databases, text: Any, max_age: float | None, required: boo
     if text is None:
         if required:
             raise ScopeRefused(
-                f"the job carries no header {HEADER!r}, so that nobody knows which databases it is for. Send it "
-                "from a program that adds scope_headers(), or allow for jobs without: required=False."
+                f"the job carries no header {HEADER!r}, so that nobody knows which databases it is for. "
+                "Send it from a program that adds scope_headers(), or allow for jobs without: required=False."
             )
         return {"scopes": [], "causal": None}
     from cryptography.fernet import InvalidToken

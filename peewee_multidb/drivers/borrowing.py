@@ -209,16 +209,6 @@ class Borrowed:
         if state._task is self._task:
             self._tasks[id(database)] = (database, state)
 
-    def left_open(self) -> list[Any]:
-        """Return the Database objects in which this work, so far, has a transaction open."""
-        before = {id(keeps): depth for _, keeps, depth in self._kept}
-        found = [
-            database
-            for database, keeps in list(self._states.values())
-            if len(keeps["transactions"]) > before.get(id(keeps), 0)
-        ]
-        return found + [database for database, state in list(self._tasks.values()) if state.transactions]
-
     def end(self) -> None:
         """End the work: give back what it opened, and roll back what it left open.
 

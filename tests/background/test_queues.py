@@ -65,7 +65,9 @@ def celery(tenants: Urls, redis_url: str, monkeypatch: pytest.MonkeyPatch) -> An
 def test_a_prefork_celery_worker_runs_each_task_for_its_tenant(
     celery: Any, tenants: Urls, tmp_path: Path
 ) -> None:
-    jobs.create_table("acme")  # the worker's parent process has connections too, which its children may not use
+    jobs.create_table(
+        "acme"
+    )  # the worker's parent process has connections too, which its children may not use
     command = ("celery", "-A", "tests.background.celery_app", "worker", "-c", "2", "-l", "INFO")
     with program(*command, "--without-gossip", "--without-mingle", ready=" ready.", log=tmp_path / "log"):
         results: list[tuple[str, Any]] = []
@@ -88,7 +90,9 @@ def test_a_prefork_celery_worker_runs_each_task_for_its_tenant(
             processes.add(process)
         with use_tenant("acme"):
             outside = celery.write.apply_async(("acme",), headers={HEADER: "forged"})
-        assert outside.get(timeout=60)[0] == "acme", "a header that the sender makes up is not the one that is sent"
+        assert outside.get(timeout=60)[0] == "acme", (
+            "a header that the sender makes up is not the one that is sent"
+        )
         refused = celery.app.send_task(celery.write.name, ("acme",), headers={HEADER: "forged"})
         with pytest.raises(ScopeRefused, match="forged"):
             refused.get(timeout=60)
@@ -148,7 +152,9 @@ def test_an_rq_worker_runs_each_job_for_its_tenant(tenants: Urls, redis_url: str
             queue.enqueue(jobs.fail, name, retry=Retry(max=1))
             made.append((name, queue.enqueue(jobs.write, name, "two")))
     plain = Queue("multidb", connection=connection).enqueue(jobs.write, "acme", "of an older program")
-    forged = Job.create(jobs.write, ("acme", "x"), connection=connection, origin="multidb", meta={HEADER: "forged"})
+    forged = Job.create(
+        jobs.write, ("acme", "x"), connection=connection, origin="multidb", meta={HEADER: "forged"}
+    )
     Queue("multidb", connection=connection).enqueue_job(forged)
     command = ("rq.cli", "worker", "--burst", "--job-class", "peewee_multidb.background.rq.ScopedJob")
     setup = tmp_path / "rq_settings.py"
@@ -159,7 +165,9 @@ def test_an_rq_worker_runs_each_job_for_its_tenant(tenants: Urls, redis_url: str
         env=environment, cwd=ROOT, capture_output=True, text=True, timeout=120,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert [(name, job.refresh() or job.return_value()) for name, job in made] == [(n, n) for n, _ in made], done.stderr
+    assert [(name, job.refresh() or job.return_value()) for name, job in made] == [(n, n) for n, _ in made], (
+        done.stderr
+    )
     for job in (plain, forged):
         job.refresh()
         result = job.latest_result()
@@ -286,7 +294,9 @@ def test_huey_runs_each_task_for_its_tenant(tenants: Urls, redis_url: str, tmp_p
             jobs.fail(meant_for)
         jobs.write(meant_for, "again")
 
-    consumer = huey.create_consumer(workers=2, worker_type="thread", initial_delay=0.01, max_delay=0.02, periodic=False)
+    consumer = huey.create_consumer(
+        workers=2, worker_type="thread", initial_delay=0.01, max_delay=0.02, periodic=False
+    )
     consumer.start()
     try:
         for name in TENANTS * 2:

@@ -1,4 +1,4 @@
-"""The shops: each seller's requests, jobs and commands in the seller's database, on the servers people use."""
+"""The shops: each seller's requests, jobs and commands in the seller's own database, on real servers."""
 
 from __future__ import annotations
 
@@ -48,7 +48,9 @@ def ask(port: int, path: str, shop: str | None, body: Any = None, host: str = "l
     headers = {"Content-Type": "application/json", "Host": host, **({"X-Shop": shop} if shop else {})}
     data = None if body is None else json.dumps(body).encode()
     try:
-        with urllib.request.urlopen(urllib.request.Request(f"http://127.0.0.1:{port}{path}", data, headers)) as answer:
+        with urllib.request.urlopen(
+            urllib.request.Request(f"http://127.0.0.1:{port}{path}", data, headers)
+        ) as answer:
             return answer.status, json.load(answer)
     except urllib.error.HTTPError as error:
         with error:
@@ -66,7 +68,10 @@ def test_a_visit_to_two_shops(town: Town, stack: str) -> None:
     with serving(town, stack) as port:
         lamp = ask(port, "/products", first, {"name": "lamp", "price": 4500, "stock": 2})[1]["id"]
         # By sub-domain: the same number is another product, or none, elsewhere.
-        assert ask(port, "/products", None, host=f"{second}.shops.localhost")[1] == {"shop": second, "products": []}
+        assert ask(port, "/products", None, host=f"{second}.shops.localhost")[1] == {
+            "shop": second,
+            "products": [],
+        }
         order = {"customer": "Ann", "product": lamp, "quantity": 2, "card": "visa"}
         assert ask(port, "/orders", second, order)[0] == 409
         assert ask(port, "/orders", first, {**order, "card": "declined"})[0] == 402
