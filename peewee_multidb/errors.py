@@ -39,6 +39,7 @@ __all__ = [
     "PartialCommit",
     "ReadOnlyDatabase",
     "RebalanceError",
+    "ResolverFailed",
     "ScatterNotSupported",
     "ScatterTimeout",
     "ScopeRefused",
@@ -92,8 +93,12 @@ class IsolationError(MultiDBError):
     """A test that is rolled back did what could not be undone, or what cannot share its transaction."""
 
 
-class InvalidTenant(MultiDBError, ValueError):
+class InvalidTenant(UnknownDatabase, ValueError):
     """A tenant name from outside is not one that any tenant can have; nothing was looked up."""
+
+
+class ResolverFailed(MultiDBError, peewee.OperationalError):
+    """The resolver of a registry raised an error, so that it is not known whether there is such a tenant."""
 
 
 class TooManyConnections(MultiDBError, peewee.OperationalError):

@@ -41,6 +41,9 @@ class Visit:
         self._entered: list[AbstractContextManager[Any]] = []
         self._marks: dict[Any, Any] = {}
         self._outside = Outside()
+        if borrowing.current() is None:
+            # What the server's thread wrote by itself, when it began for instance, no request has seen.
+            causality.switch_unit(None)
         self._work = Borrowed.begin()
 
     def enter(self, choice: Choice) -> None:

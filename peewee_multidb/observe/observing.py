@@ -47,6 +47,9 @@ class Observation:
             if entry.database is not None:
                 registry[name]
                 self._attach(entry)
+        for entry in list(registry.entry_by_id.values()):
+            # What a resolver found is not among the configured names.
+            self._attach(entry)
 
     def close(self) -> None:
         """Observe nothing any more; a second call does nothing."""
