@@ -11,6 +11,7 @@ from .errors import (
     ConfigurationError,
     CrossDatabaseQuery,
     DatabaseNotAllowed,
+    InDoubt,
     InvalidShardKey,
     InvalidTenant,
     MissingShardKey,
@@ -27,6 +28,7 @@ from .errors import (
     ShardMoved,
     TenantLocked,
     TooManyConnections,
+    TwoPhaseError,
     UncoveredWrite,
     UnknownDatabase,
     WrongShard,
@@ -52,7 +54,8 @@ from .shards.everywhere import all_shards
 from .tenants.locks import current_tenant, use_tenant
 from .tenants.names import check_tenant_name
 from .tenants.resolvers import MappingResolver, TableResolver, TemplateResolver
-from .transactions import atomic
+from .transactions import after_commit, atomic
+from .twophase.recovery import RecoveryReport, arecover, recover
 from .version import __version__
 
 __all__ = [
@@ -63,6 +66,7 @@ __all__ = [
     "DatabaseNotAllowed",
     "Databases",
     "HashShards",
+    "InDoubt",
     "InvalidShardKey",
     "InvalidTenant",
     "LookupShards",
@@ -77,6 +81,7 @@ __all__ = [
     "ReadOnlyDatabase",
     "Rebalance",
     "RebalanceError",
+    "RecoveryReport",
     "ResolverFailed",
     "Route",
     "ScatterNotSupported",
@@ -90,13 +95,16 @@ __all__ = [
     "TemplateResolver",
     "TenantLocked",
     "TooManyConnections",
+    "TwoPhaseError",
     "UUID7Field",
     "UncoveredWrite",
     "UnknownDatabase",
     "WrongShard",
     "__version__",
     "adopt",
+    "after_commit",
     "all_shards",
+    "arecover",
     "atomic",
     "causal_token",
     "check_keys",
@@ -107,6 +115,7 @@ __all__ = [
     "databases",
     "explain_route",
     "propagate",
+    "recover",
     "retry_moved",
     "unit_of_work",
     "use_causal_token",

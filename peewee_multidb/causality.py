@@ -30,6 +30,7 @@ __all__ = [
     "Seen",
     "Unit",
     "current_unit",
+    "is_note",
     "note_write",
     "own_unit",
     "replace_unit",
@@ -207,6 +208,11 @@ def note_write(entry: Entry) -> None:
         callbacks = database._state.commit_callbacks
         if seen.write not in callbacks:
             callbacks.append(seen.write)
+
+
+def is_note(callback: Any) -> bool:
+    """Whether what a Database object calls after a commit is what `note_write` has left there."""
+    return isinstance(getattr(callback, "__self__", None), Seen)
 
 
 def write_hook(entry: Entry) -> Callable[[Any], None]:

@@ -17,6 +17,8 @@ BASES = {
     "ClockWentBackwards": (peewee.OperationalError,),
     "CollidingKeys": (UserWarning,),
     "ConfigurationError": (peewee.ImproperlyConfigured,),
+    "CopyError": (peewee.OperationalError,),
+    "CopyRefused": (errors.CopyError,),
     "CrossDatabaseQuery": (peewee.NotSupportedError,),
     "DatabaseNotAllowed": (peewee.InterfaceError,),
     "InvalidShardKey": (peewee.DataError,),

@@ -70,8 +70,8 @@ class MigrationFile:
         found = getattr(self.module, f"{direction}_{engine}", None) or getattr(self.module, direction, None)
         if not callable(found):
             raise MigrationError(
-                f"{self.path} defines neither {direction}(migrator, db) nor {direction}_{engine}(migrator, db)"
-                + (": it cannot be undone by itself." if direction == "down" else ".")
+                f"{self.path} defines neither {direction}(migrator, db) nor {direction}_{engine}(migrator, "
+                f"db){': it cannot be undone by itself.' if direction == 'down' else '.'}"
             )
         return found  # type: ignore[no-any-return]
 

@@ -23,7 +23,7 @@ from .dry import DryRun, rehearsed
 from .files import MigrationFile, read_directory
 from .generating import generated
 from .history import History
-from .placing import Names, chosen
+from .placing import Names, chosen, connected, is_read_only
 from .reports import MigrationReport, MigrationStatus
 from .runner import DatabaseRunner
 
@@ -142,10 +142,7 @@ class Migrations:
         """
         files = self.files()
         report = MigrationReport("down")
-        if target is None:
-            latest = self._latest(names, files)
-        else:
-            latest = _found(target, files).name
+        latest = self._latest(names, files) if target is None else _found(target, files).name
         if latest is None:
             report.done = {name: [] for name in self._writable(names, report)}
             return report
@@ -176,19 +173,27 @@ class Migrations:
             names: of the databases.
 
         Raises:
+            MigrationError: there is no such migration, neither as a file nor in a history.
             MigrationLocked: somebody else is migrating one of the databases.
         """
         self._mark(migration, names, "down")
 
     def _mark(self, migration: str, names: Names, direction: str) -> None:
         files = self.files()
-        if direction == "down" and migration not in {file.name for file in files}:
-            files.append(MigrationFile(migration, "", "", None, {}))
+        wanted = self._writable(names, MigrationReport("mark"))
+        if direction == "down" and not any(file.name.startswith(migration) for file in files):
+            # A file that is gone is known by those that have run it.
+            having = [name for name in wanted if self._has(name, migration)]
+            files += [MigrationFile(migration, "", "", None, {})] if having else []
         file = _found(migration, files)
-        report = MigrationReport("mark")
-        for name in self._writable(names, report):
-            with self.registry[name].connection_context():
+        for name in wanted:
+            with connected(self.registry[name]):
                 self._runner(name, files).mark(file, direction)
+
+    def _has(self, name: str, migration: str) -> bool:
+        with connected(self.registry[name]):
+            recorded = History(self.registry[name], self.table).read()
+        return migration in recorded.applied or migration in recorded.half_done
 
     def _runner(self, name: str, files: Sequence[MigrationFile]) -> DatabaseRunner:
         return DatabaseRunner(name, self.registry[name], files, self.table, self.wait)
@@ -236,7 +241,7 @@ class Migrations:
     def _writable(self, names: Names, report: MigrationReport) -> list[str]:
         found = []
         for name in chosen(names, self.registry):
-            if not self.registry.entries[name].read_only:
+            if not is_read_only(name, self.registry):
                 found.append(name)
             elif names is None:
                 report.passed_over[name] = "it is configured read_only"
@@ -359,7 +364,7 @@ class Migrations:
                 not known yet.
         """
         if not self.models:
-            raise MigrationError("make() compares models with databases: hand them to Migrations(models=...).")
+            raise MigrationError("make() compares models: hand them to Migrations(models=...).")
         status = self.status(names)
         left = {**status.names(reports.PENDING), **status.names(reports.HALF_DONE)}
         if left or status.failed:

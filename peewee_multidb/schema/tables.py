@@ -12,7 +12,7 @@ from ..foreach import for_each_database
 from ..model.ddl import selected
 from ..model.stock import stock
 from ..registry import Databases, databases
-from .placing import Names, living_in, scope_of, sorted_models
+from .placing import Names, is_read_only, living_in, scope_of, sorted_models
 from .reports import table as text_table
 
 __all__ = ["TableReport", "create", "drop"]
@@ -168,7 +168,7 @@ def _everywhere(
     ]
     found, left = living_in(managed, names, registry)
     report.passed_over += left
-    for name in [name for name in found if registry.entries[name].read_only]:
+    for name in [name for name in found if is_read_only(name, registry)]:
         if names is not None:
             raise ReadOnlyDatabase(
                 f"database {name!r} is configured read_only: no table is {action} there, and nothing "

@@ -18,7 +18,7 @@ from ..drivers import traits_of
 __all__ = ["canonical_default", "canonical_type", "declared_default", "declared_type"]
 
 _QUOTED = re.compile(r"('(?:[^']|'')*')")
-_PARTS = re.compile(r"^(?P<base>[^()]*?)\s*(?:\((?P<inside>.*?)\))?(?P<rest>[^()]*)$", re.DOTALL)
+_PARTS = re.compile(r"^(?P<base>[^()]*)\((?P<inside>.*)\)(?P<rest>[^()]*)$", re.DOTALL)
 
 _POSTGRESQL = {
     "bigserial": "bigint",
@@ -103,9 +103,9 @@ def _split(text: str, names: dict[str, str]) -> tuple[str, str, str]:
     """Return the type's plain name, what is in its parentheses, and the words behind those."""
     found = _PARTS.match(text)
     if found is None:
-        return text, "", ""
+        return names.get(text, text), "", ""
     base = found["base"].strip()
-    inside = re.sub(r"\s*,\s*", ",", (found["inside"] or "").strip())
+    inside = re.sub(r"\s*,\s*", ",", found["inside"].strip())
     return names.get(base, base), inside, found["rest"].strip()
 
 
