@@ -26,7 +26,16 @@ from .drivers.replication import Position
 if TYPE_CHECKING:
     from .entry import Entry
 
-__all__ = ["Seen", "Unit", "current_unit", "note_write", "own_unit", "replace_unit", "unit_of_work", "write_hook"]
+__all__ = [
+    "Seen",
+    "Unit",
+    "current_unit",
+    "note_write",
+    "own_unit",
+    "replace_unit",
+    "unit_of_work",
+    "write_hook",
+]
 
 #: More databases than this in one unit, and those that left their registry are forgotten.
 MANY = 64
