@@ -19,8 +19,23 @@ __all__ = ["COMMANDS", "cli", "group_for"]
 
 #: Each command and where it is: a module of this room, and the name in it.
 COMMANDS = {
+    "check": "check:check",
+    "status": "status:status",
     "databases": "listing:databases",
     "models": "listing:models",
+    "route": "route:route",
+    "shell": "shell:shell",
+    "create": "schema:create_tables",
+    "drop": "schema:drop_tables",
+    "diff": "schema:diff",
+    "migrate": "migrate:migrate",
+    "inspect": "schema:inspect_database",
+    "copy": "copy:copy",
+    "shards": "shards:shards",
+    "rebalance": "rebalance:rebalance",
+    "recover": "recover:recover",
+    "serve": "serve:serve",
+    "completion": "completion:completion",
 }
 
 

@@ -25,6 +25,8 @@ from typing import Any
 import peewee
 from playhouse.pool import PooledDatabase  # type: ignore[import-untyped]
 
+from . import keeping, states
+
 __all__ = [
     "aclose_everything",
     "adrop",
@@ -50,37 +52,8 @@ __all__ = [
 logger = logging.getLogger("peewee_multidb")
 
 
-class _Held:
-    """A connection on hold: found by a weak reference, which connections do not all allow."""
-
-    __slots__ = ("__weakref__", "connection", "state", "transactions")
-
-    def __init__(self, connection: Any, state: Any) -> None:
-        self.connection = connection
-        #: Which Database's state it belongs to; the state itself is another one in each thread.
-        self.state = id(state)
-        #: The open transactions of the thread that holds it.
-        self.transactions = state.transactions
-
-
-class _WatchedState(peewee._ConnectionLocal):
-    """Peewee's state of each thread, whose connections the forking thread can find as well."""
-
-    held: _Held | None
-
-    def set_connection(self, conn: Any) -> None:
-        super().set_connection(conn)
-        self.held = held = _Held(conn, self)
-        _held[id(held)] = held
-
-    def reset(self) -> None:
-        super().reset()
-        self.held = None
-
-
 # By id: Database objects need be neither hashable nor comparable.
 _watched: weakref.WeakValueDictionary[int, Any] = weakref.WeakValueDictionary()
-_held: weakref.WeakValueDictionary[int, _Held] = weakref.WeakValueDictionary()
 
 # What a forked child inherited, and what the one that this thread is about to fork will inherit.
 _inherited: list[Any] = []
@@ -93,14 +66,10 @@ _background: set[asyncio.Task[None]] = set()
 def watch(database: Any) -> None:
     """See to it that a forked child of this process finds the database without a connection."""
     _watched[id(database)] = database
-    state = database._state
-    if type(state) is peewee._ConnectionLocal:
-        # In place: the threads keep the connections that they have.
-        state.__class__ = _WatchedState
-        state.held = None
-        if state.conn is not None:
-            state.held = held = _Held(state.conn, state)
-            _held[id(held)] = held
+    if is_async(database):
+        states.watch_tasks(database)
+    else:
+        states.own(database)
 
 
 def is_async(database: Any) -> bool:
@@ -263,7 +232,7 @@ def close_everything(database: Any) -> None:
     give_back(database)
     state = database._state
     if isinstance(state, threading.local):
-        if any(held.state == id(state) and held.transactions for held in list(_held.values())):
+        if any(held.state == id(state) and held.transactions for held in list(keeping.held.values())):
             raise peewee.OperationalError(
                 "close_all() while a transaction is open in another thread: let it end first, "
                 "or give the database a pool, whose connections can be cut."
@@ -271,6 +240,7 @@ def close_everything(database: Any) -> None:
         # The other threads' connections are reachable only by themselves: with a new state they
         # find theirs closed, and the drivers close the old ones when the last reference goes.
         database._state = type(state)()
+        states.own(database)
 
 
 async def aclose_everything(database: Any) -> None:
@@ -289,8 +259,10 @@ def forget(database: Any) -> None:
         database._pool = None
         database._pool_lock = asyncio.Lock()
         database._state = type(state)(release=database._release_conn)
+        states.watch_tasks(database)
         return
     _keep(state.conn)
+    states.forget(database)
     if database.thread_safe:
         database._lock = threading.Lock()
     if isinstance(database, PooledDatabase):
@@ -313,7 +285,7 @@ def _keep(connection: Any) -> None:
 
 def _before_fork() -> None:
     # Strong references: before any hook runs in the child, it has dropped what other threads held.
-    _forking.connections = [held.connection for held in list(_held.values())]
+    _forking.connections = [held.connection for held in list(keeping.held.values())]
 
 
 def _after_fork_in_parent() -> None:
@@ -322,6 +294,7 @@ def _after_fork_in_parent() -> None:
 
 def _after_fork_in_child() -> None:
     _keep(_forking.connections)
+    states.leave_work()
     for database in list(_watched.values()):
         forget(database)
 

@@ -49,7 +49,7 @@ class _Worker:
             except BaseException as raised:
                 error = raised
             self.servers += [server for server in job.used if server not in self.servers]
-            job.give_back()
+            context.run(job.give_back)
             # Free again before anybody is told, who may want it at once.
             with _lock:
                 _idle.setdefault(id(self.database), []).append(self)
