@@ -16,7 +16,7 @@ import socket
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from typing import Any
 
-from ..drivers import traits_of
+from ..drivers import connections, traits_of
 from ..errors import IsolationError
 from .holding import Attributes, Savepoints, forked, is_private
 from .refusing import is_characteristic, refuse_ending
@@ -114,6 +114,7 @@ class AsyncHold:
         database = self._database
         self._state = database._state
         database._state = type(self._state)(release=database._release_conn)
+        connections.watch(database)
         if is_private(database):
             return  # its pool has the only connection to it, and aiosqlite goes into any loop
         self._pool = database._pool
@@ -263,6 +264,7 @@ class AsyncHold:
             self._attributes.restore()
             if self._is_transactional:
                 self._database._state = self._state
+                connections.watch(self._database)
                 if not is_private(self._database):
                     self._database._pool = self._pool
                     self._database._pool_lock = asyncio.Lock()

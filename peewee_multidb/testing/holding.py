@@ -19,7 +19,7 @@ from typing import Any
 import peewee
 from playhouse.pool import PooledDatabase  # type: ignore[import-untyped]
 
-from ..drivers import traits_of
+from ..drivers import connections, traits_of
 from ..errors import IsolationError
 from .refusing import refuse_ending
 from .turns import ThreadTurn
@@ -162,6 +162,7 @@ class Hold:
             return
         self._adopt()
         database._state = type(self._state)()
+        connections.watch(database)
         self._plain_begin = database.begin
         self._plain_rollback = database.rollback
         self._plain_execute = database._execute_cursor
@@ -367,6 +368,7 @@ class Hold:
                 with contextlib.suppress(Exception):  # a connection that is dead anyway
                     database._close(conn)
             database._state = self._state
+            connections.watch(database)
 
     def _undo(self) -> None:
         state = self._database._state

@@ -144,7 +144,7 @@ def test_a_database_in_memory_keeps_the_tables_of_the_session(project: Run) -> N
         """
         @pytest.fixture(scope="module", autouse=True)
         def memory(made):
-            databases.configure({"default": "sqlite://"})
+            databases.configure({"default": peewee.SqliteDatabase(":memory:")})
             Note.create_table()
 
         @pytest.mark.parametrize("turn", [1, 2])
