@@ -16,13 +16,15 @@ import peewee
 import pytest
 
 import peewee_multidb
-from peewee_multidb import Databases, Model, config, drivers, middleware, schema, use_db
+from peewee_multidb import Databases, Model, config, drivers, middleware, schema, testing, use_db
 from peewee_multidb.drivers import session
-from peewee_multidb.testing import servers
+from peewee_multidb.testing import plugin, servers
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "peewee_multidb"
 
+#: What pytest finds when it starts, before the package itself; see the module.
+PLUGIN = "pytest_peewee_multidb.py"
 #: The plan of the house: a room may import rooms of its own level or below.
 LEVELS = {
     **dict.fromkeys(["errors", "urls", "settings", "config", "statements", "version"], 0),
@@ -58,7 +60,7 @@ def public_names() -> dict[str, Any]:
     found.update(public_members(Databases))
     found.update(public_members(Model, peewee.Model))
     found.update(public_members(use_db))
-    for module in (drivers, config, drivers.base, session, servers, middleware, schema):
+    for module in (drivers, config, drivers.base, session, servers, middleware, schema, testing, plugin):
         for name in module.__all__:
             value = getattr(module, name)
             if inspect.ismodule(value):
@@ -295,7 +297,7 @@ def test_the_wheel_holds_the_package_its_types_marker_and_nothing_else(tmp_path:
     for name in ("setup.cfg", "pyproject.toml", "README.md", "LICENSE"):
         if (ROOT / name).exists():
             (source / name).write_bytes((ROOT / name).read_bytes())
-    shipped = [*FILES, PACKAGE / "py.typed", *(PACKAGE / "web" / "static").iterdir()]
+    shipped = [*FILES, PACKAGE / "py.typed", ROOT / PLUGIN, *(PACKAGE / "web" / "static").iterdir()]
     for path in shipped:
         target = source / path.relative_to(ROOT)
         target.parent.mkdir(parents=True, exist_ok=True)
