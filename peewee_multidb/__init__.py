@@ -4,6 +4,14 @@ A model says where it lives; a block, a request or a row's key says otherwise; a
 the right server, in that server's dialect, or is refused with a sentence that says why.
 """
 
+from .background import (
+    ScopedExecutor,
+    ascope_headers,
+    management_command,
+    run_job,
+    scope_from_headers,
+    scope_headers,
+)
 from .causality import unit_of_work
 from .errors import (
     ClockWentBackwards,
@@ -11,6 +19,7 @@ from .errors import (
     ConfigurationError,
     CrossDatabaseQuery,
     DatabaseNotAllowed,
+    ForEachFailed,
     InvalidShardKey,
     InvalidTenant,
     MissingShardKey,
@@ -22,6 +31,7 @@ from .errors import (
     RebalanceError,
     ScatterNotSupported,
     ScatterTimeout,
+    ScopeRefused,
     ShardFailed,
     ShardMoved,
     TenantLocked,
@@ -30,6 +40,7 @@ from .errors import (
     UnknownDatabase,
     WrongShard,
 )
+from .foreach import afor_each_database, for_each_database
 from .model import Model, adopt, check_keys, current_db, database_of, explain_route, use_shard
 from .rebalance import Rebalance
 from .registry import Databases, databases
@@ -60,6 +71,7 @@ __all__ = [
     "CrossDatabaseQuery",
     "DatabaseNotAllowed",
     "Databases",
+    "ForEachFailed",
     "HashShards",
     "InvalidShardKey",
     "InvalidTenant",
@@ -77,6 +89,8 @@ __all__ = [
     "Route",
     "ScatterNotSupported",
     "ScatterTimeout",
+    "ScopeRefused",
+    "ScopedExecutor",
     "ShardFailed",
     "ShardMoved",
     "Snowflake",
@@ -90,7 +104,9 @@ __all__ = [
     "WrongShard",
     "__version__",
     "adopt",
+    "afor_each_database",
     "all_shards",
+    "ascope_headers",
     "atomic",
     "causal_token",
     "check_keys",
@@ -100,8 +116,13 @@ __all__ = [
     "database_of",
     "databases",
     "explain_route",
+    "for_each_database",
+    "management_command",
     "propagate",
     "retry_moved",
+    "run_job",
+    "scope_from_headers",
+    "scope_headers",
     "unit_of_work",
     "use_causal_token",
     "use_db",

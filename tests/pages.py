@@ -42,7 +42,9 @@ DIRECTIVES = frozenset({"eval-rst", "figure", "image", "include", "toctree"})
 #: A server as the page's reader sees it, or several; they become real ones if the front matter says so.
 SERVER_URL = re.compile(r"(postgresql|mysql|mariadb|mssql)(\+\w+)?://([\w.@:,-]+/\w+)")
 #: Commands that bring the package to the reader's machine; here it is installed already.
-INSTALLING = ("python3 -m venv", ". .venv/bin/activate", "pip install", "mkdir shop", "cd shop")
+INSTALLING = ("python3 -m venv", ". .venv/bin/activate", "pip install", "mkdir shop", "cd shop", "cd examples")
+#: Programs that a page may run by `python -m`.
+EXAMPLES = Path(__file__).parents[1] / "examples"
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
 
@@ -209,7 +211,7 @@ class Run:
             text=True,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            env={**os.environ, "PATH": path, "COLUMNS": "80"},
+            env={**os.environ, "PATH": path, "PYTHONPATH": str(EXAMPLES), "COLUMNS": "80"},
         )
         failed = done.returncode != 0 and "Traceback" not in expected
         if failed:
