@@ -42,7 +42,7 @@ DIRECTIVES = frozenset({"eval-rst", "figure", "image", "include", "toctree"})
 #: A server as the page's reader sees it, or several; they become real ones if the front matter says so.
 SERVER_URL = re.compile(r"(postgresql|mysql|mariadb|mssql)(\+\w+)?://([\w.@:,-]+/\w+)")
 #: Commands that bring the package to the reader's machine; here it is installed already.
-INSTALLING = ("python3 -m venv", ". .venv/bin/activate", "pip install", "mkdir shop", "cd shop", "cd examples")
+INSTALLING = ("python3 -m venv", ". .venv/bin/activate", "pip install", "mkdir shop", "cd shop", "cd ex")
 #: Programs that a page may run by `python -m`.
 EXAMPLES = Path(__file__).parents[1] / "examples"
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
