@@ -12,7 +12,7 @@ INSTALL := $(PY) -m pip install --disable-pip-version-check --quiet
 METADATA := setup.cfg pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint docs bench soak clean mariadb odbc redis
+.PHONY: help demo test lint docs bench soak clean mariadb odbc pgbouncer redis
 
 help:  ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -20,7 +20,7 @@ help:  ## this list
 demo: $(VENV)/.demo  ## the New York flights of 2013 in three databases, on SQLite, under a minute
 	$(PY) examples/flights.py
 
-test: $(VENV)/.test mariadb odbc redis  ## the whole suite on real servers, with coverage
+test: $(VENV)/.test mariadb odbc pgbouncer redis  ## the whole suite on real servers, with coverage
 	$(PY) -m pytest $(COVERAGE) $(PYTEST_ARGS)
 
 lint: $(VENV)/.lint  ## ruff, and mypy --strict on the package
@@ -33,7 +33,7 @@ docs: $(VENV)/.docs  ## the manual in docs/_build/html; a warning is an error
 bench: $(VENV)/.bench mariadb odbc  ## every benchmark, one after the other
 	@set -e; for file in benchmarks/bench_*.py; do echo "== $$file"; $(PY) "$$file"; done
 
-soak: $(VENV)/.test mariadb odbc redis  ## the suite again, with SOAK_FACTOR (20) times the work
+soak: $(VENV)/.test mariadb odbc pgbouncer redis  ## the suite again, with SOAK_FACTOR (20) times the work
 	MULTIDB_SOAK=1 MULTIDB_SOAK_FACTOR=$(SOAK_FACTOR) $(PY) -m pytest --timeout=7200 $(PYTEST_ARGS)
 
 clean:  ## remove all that the other targets made
@@ -85,6 +85,12 @@ mariadb:
 	@PATH="$$PATH:/usr/sbin:/usr/local/sbin" command -v mariadbd >/dev/null || \
 	    .ci/apt-install mariadb-server-core mariadb-client-core || \
 	    echo "Going on without MariaDB; on Debian: apt-get install mariadb-server" >&2
+
+# A pooler for the tests of tenants in schemas; Debian starts it as a service, which is of no use to them.
+pgbouncer:
+	@PATH="$$PATH:/usr/sbin" command -v pgbouncer >/dev/null || \
+	    .ci/apt-install pgbouncer || \
+	    echo "Going on without PgBouncer; on Debian: apt-get install pgbouncer" >&2
 
 # FreeTDS's ODBC driver for pyodbc, and the libraries that Microsoft's driver in mssql-python wants. A driver
 # is there once odbcinst lists it; a library, once the dynamic linker knows it.

@@ -29,6 +29,7 @@ from .errors import (
     PartialCommit,
     ReadOnlyDatabase,
     RebalanceError,
+    ResolverFailed,
     ScatterNotSupported,
     ScatterTimeout,
     ScopeRefused,
@@ -61,6 +62,7 @@ from .shards import (
 from .shards.everywhere import all_shards
 from .tenants.locks import current_tenant, use_tenant
 from .tenants.names import check_tenant_name
+from .tenants.resolvers import MappingResolver, TableResolver, TemplateResolver
 from .transactions import atomic
 from .version import __version__
 
@@ -76,6 +78,7 @@ __all__ = [
     "InvalidShardKey",
     "InvalidTenant",
     "LookupShards",
+    "MappingResolver",
     "MissingShardKey",
     "Model",
     "MultiDBError",
@@ -86,6 +89,7 @@ __all__ = [
     "ReadOnlyDatabase",
     "Rebalance",
     "RebalanceError",
+    "ResolverFailed",
     "Route",
     "ScatterNotSupported",
     "ScatterTimeout",
@@ -96,6 +100,8 @@ __all__ = [
     "Snowflake",
     "SnowflakeField",
     "StoredMap",
+    "TableResolver",
+    "TemplateResolver",
     "TenantLocked",
     "TooManyConnections",
     "UUID7Field",

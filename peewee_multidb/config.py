@@ -35,6 +35,7 @@ __all__ = [
     "ReplicationSettings",
     "Secret",
     "check_shared",
+    "may_be_shared",
     "parse_url",
     "read_toml",
     "secrets_from",
@@ -43,6 +44,10 @@ __all__ = [
     "settings_from_env",
     "settings_from_toml",
 ]
+
+#: Bytes of a name, by NAMEDATALEN of PostgreSQL; a longer one would be cut off, and perhaps meet another.
+SCHEMA_LENGTH = 63
+
 
 def settings_from(mapping: Mapping[str, object]) -> dict[str, DatabaseSettings]:
     """Read the settings of several databases.
@@ -76,7 +81,7 @@ def _database(name: object, value: object) -> DatabaseSettings:
         value = {"database": value}
     table = _table(where, value, [key for key in DatabaseSettings.__slots__ if key != "name"])
     database = _take(where, table, "database", peewee.Database)
-    clash = sorted(table.keys() & {"url", "pool", "options", "password", "server_version"})
+    clash = sorted(table.keys() & {"url", "pool", "options", "password", "server_version", "schema"})
     if database is not None and clash:
         raise ConfigurationError(f"{where}: {clash[0]!r} does not go with 'database', which is already built")
     url = None if database is not None else _url(where, table)
@@ -97,6 +102,7 @@ def _database(name: object, value: object) -> DatabaseSettings:
         options=_driver_options(where, _take(where, table, "options", Mapping) or {}),
         password=password,
         server_version=_take(where, table, "server_version", str),
+        schema=_schema(where, table, url),
         tenant=_take(where, table, "tenant", bool) or False,
     )
 
@@ -133,6 +139,22 @@ def _url(where: str, table: Mapping[str, Any]) -> DatabaseURL:
         return parse_url(text)
     except ConfigurationError as exc:
         raise ConfigurationError(f"{where}: {exc}") from None
+
+
+def _schema(where: str, table: Mapping[str, Any], url: DatabaseURL | None) -> str | None:
+    schema: str | None = _take(where, table, "schema", str)
+    if schema is None:
+        return None
+    if url is None or url.engine not in ("postgresql", "postgres"):
+        raise ConfigurationError(
+            f"{where}: 'schema' is for PostgreSQL, given by a url. What MySQL calls a schema is a database, "
+            "and stands in the url; so does the database of any other engine"
+        )
+    if not schema or len(schema.encode(errors="replace")) > SCHEMA_LENGTH or not schema.isprintable():
+        raise ConfigurationError(f"{where}: 'schema' must be 1 to {SCHEMA_LENGTH} bytes of printable text")
+    if schema.startswith("pg_") or schema == "information_schema":
+        raise ConfigurationError(f"{where}: the schema {schema!r} is PostgreSQL's own")
+    return schema
 
 
 def _replica(where: str, entry: object) -> ReplicaSettings:
@@ -245,6 +267,16 @@ def _driver_options(where: str, options: Mapping[str, Any]) -> dict[str, Any]:
         if key in URL_PARTS:
             raise ConfigurationError(f"{where}, options: {key!r} belongs in the 'url' (or 'password')")
     return seal(options)
+
+
+def may_be_shared(settings: DatabaseSettings) -> bool:
+    """Whether a database is of a kind of which `check_shared` has to look at all others too.
+
+    Args:
+        settings: those of the database.
+    """
+    url = settings.url
+    return settings.database is not None or (url is not None and url.shared_memory is not None)
 
 
 def check_shared(databases: Iterable[DatabaseSettings]) -> None:

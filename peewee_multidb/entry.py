@@ -150,6 +150,22 @@ class Entry:
         if self._hook in hooks:
             hooks.remove(self._hook)
 
+    def let_go(self) -> None:
+        """Forget the Database objects, which may still be in use; the next `open` makes new ones."""
+        with self._lock:
+            hooks = [] if self.database is None else self.database.query_hooks
+            if self._hook in hooks:
+                hooks.remove(self._hook)
+            self.database = self.primary = self.readers = self._hook = None
+            self.replicas = ()
+
+    def take_back(self, database: peewee.Database) -> bool:
+        """Have a Database object again that was let go of; False if there is another one by now."""
+        with self._lock:
+            if self.database is None:
+                self.database = database
+            return self.database is database
+
     def servers(self) -> tuple[Server, ...]:
         """Return the primary and the replicas; empty until they were asked for."""
         return () if self.primary is None else (self.primary, *self.replicas)

@@ -102,6 +102,7 @@ class DatabaseSettings:
         options: keyword arguments of the Peewee class and the driver, secrets sealed (see `unseal`).
         password: the password of every server of this database whose URL has none.
         server_version: the version to compile SQL for, for drivers that support several.
+        schema: the PostgreSQL schema that its tables are in; None for that of the connection.
         tenant: it belongs to one tenant: code that is locked to another one may not use it.
     """
 
@@ -115,6 +116,7 @@ class DatabaseSettings:
     options: Mapping[str, Any] = field(default_factory=dict, hash=False)
     password: Secret | None = None
     server_version: str | None = None
+    schema: str | None = None
     tenant: bool = False
 
     def password_of(self, url: DatabaseURL) -> str | None:

@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures.thread
+import contextlib
 import logging
 import os
 import queue
@@ -30,9 +31,10 @@ import threading
 import weakref
 from collections import deque
 from contextvars import ContextVar
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .keeping import Kept, is_locked, owners, warn_of_transaction
+from .keeping import Kept, afresh, is_locked, owners, warn_of_transaction
 
 if TYPE_CHECKING:
     from .states import ThreadState
@@ -43,6 +45,12 @@ logger = logging.getLogger("peewee_multidb")
 
 # What was dropped where a lock was taken, for whoever comes next.
 _late: deque[Kept] = deque()
+
+# Parts of works that are over, in threads that went on.
+_lingering: list[weakref.ref[Use]] = []
+
+# What a thread of a pool runs to tell its result.
+_ASYNCIO = str(Path(asyncio.__file__).parent)
 
 # Strong references: an event loop holds its tasks weakly.
 _returning: set[asyncio.Task[None]] = set()
@@ -74,7 +82,7 @@ class Use:
 
     def _found(self, state: ThreadState) -> Kept:
         assert self.thread is not None
-        kept = self.work.taken(id(state), self.thread)
+        kept = self.work.taken(id(state), self)
         if kept is None:
             kept = Kept(id(state), owners[id(state)], self.thread)
             around = self._around(state)
@@ -89,6 +97,10 @@ class Use:
             return outer.of(state)
         return state.__dict__
 
+    def connected(self) -> dict[int, Any]:
+        """Return the Database objects that are connected here, by the ids of their states."""
+        return {key: one.database for key, one in self.kept.items() if not one.keeps["closed"]}
+
     def ended(self) -> list[Kept]:
         """End it; return what it kept."""
         self.thread = None
@@ -101,7 +113,8 @@ class Use:
         if frame is None:
             return False  # it may be a greenlet, of which nothing is known
         while frame is not None:
-            if frame.f_code.co_filename not in _pool_files():
+            file = frame.f_code.co_filename
+            if file not in _pool_files() and not file.startswith(_ASYNCIO):
                 return False
             frame = frame.f_back
         return True
@@ -137,7 +150,7 @@ class Borrowed:
     @classmethod
     def begin(cls) -> Borrowed:
         """Begin a piece of work in this context; `end` or `aend` has to follow."""
-        if _late:
+        if _late or _lingering:
             _give_back_late()
         work = cls(_current.get())
         home = Use(work)
@@ -161,12 +174,13 @@ class Borrowed:
         work._is_over = True
         return work
 
-    def taken(self, state: int, thread: int) -> Kept | None:
+    def taken(self, state: int, taker: Use) -> Kept | None:
         """Return what the work has of a database and nobody uses, or None; one thread after the other."""
         if not self._uses:
             return None
+        thread = threading.get_ident()
         with self._lock:
-            for use in self._finished():
+            for use in self._finished(taker):
                 self._free += use.ended()
         for kept in reversed(self._free):
             if kept.state == state and not kept.is_shared and (kept.thread == thread or kept.may_move()):
@@ -178,9 +192,11 @@ class Borrowed:
                 return kept
         return None
 
-    def _finished(self) -> list[Use]:
-        found = [use for one in list(self._uses) if (use := one()) is not None and use.thread is not None]
-        return [use for use in found if use.thread != threading.get_ident() and use.is_finished()]
+    def _finished(self, taker: Use | None = None) -> list[Use]:
+        # What another part in this very thread does is done, or waits for us.
+        here = threading.get_ident()
+        alive = [use for one in list(self._uses) if (use := one()) is not None and use.thread is not None]
+        return [use for use in alive if use is not taker and (use.thread == here or use.is_finished())]
 
     def dropped(self, kept: list[Kept]) -> None:
         """Take back what a context that is gone kept: for the next thread, or it is given back now."""
@@ -197,7 +213,7 @@ class Borrowed:
             _late.extend(leaves)
             return
         for one in leaves:
-            one.let_go()
+            _let_go(one)
 
     def note_task(self, database: Any, state: Any) -> None:
         """Note that a task has opened a connection of an asynchronous database.
@@ -224,10 +240,12 @@ class Borrowed:
         with self._lock:
             for use in self._finished():
                 kept += use.ended()
+        # An error that is under way keeps the context of a thread that is done, or is just about to be.
+        _lingering.extend(one for one in self._uses if (alive := one()) is not None and alive.kept)
         kept += _emptied(self._free)
         if self._process == os.getpid():
             for one in kept:
-                one.let_go()
+                _let_go(one)
 
     async def aend(self) -> None:
         """End the work as `end` does, and give back what this task opened of asynchronous databases.
@@ -277,6 +295,39 @@ def _pool_files() -> set[str]:
     return found
 
 
+def _let_go(kept: Kept) -> None:
+    """Give a connection back, from any thread, or leave what is shared as it was found."""
+    keeps = kept.keeps
+    if keeps["transactions"] and not (kept.is_shared and kept.depth):
+        _roll_back(kept)
+    if kept.is_shared or keeps["closed"] or id(kept.database._state) != kept.state:
+        return
+    # As if this context were that of the work: closing has to find its connection.
+    around = _current.get()
+    use = Use(Borrowed.begun_late())
+    use.kept = {kept.state: kept}
+    _current.set(use)
+    try:
+        kept.database.close()
+    except Exception:
+        # A dead connection, or one of SQLite that only its own thread may close: it is closed when the
+        # last reference goes, which is here.
+        logger.debug("giving back a connection failed", exc_info=True)
+    finally:
+        _current.set(around)
+        use.kept = {}
+        keeps.update(afresh(), slot=None)
+
+
+def _roll_back(kept: Kept) -> None:
+    """Undo a transaction that nobody ended; commit nothing."""
+    warn_of_transaction(kept.database)
+    kept.keeps["transactions"].clear()
+    kept.keeps["commit_callbacks"].clear()
+    with contextlib.suppress(Exception):  # a connection that is gone has nothing to undo
+        kept.keeps["conn"].rollback()
+
+
 def _emptied(kept: list[Kept]) -> list[Kept]:
     """Take everything out of a list that other threads may add to."""
     found = []
@@ -291,10 +342,19 @@ def _emptied(kept: list[Kept]) -> list[Kept]:
 def _give_back_late() -> None:
     while _late:
         try:
-            one = _late.popleft()
+            _let_go(_late.popleft())
         except IndexError:
-            return
-        one.let_go()
+            break
+    for one in list(_lingering):
+        use = one()
+        if use is not None and use.kept and not use.is_finished():
+            continue
+        try:
+            _lingering.remove(one)
+        except ValueError:
+            continue  # another thread was faster
+        for kept in use.ended() if use is not None else ():
+            _let_go(kept)
 
 
 def _return_later(database: Any, state: Any) -> asyncio.Task[None] | None:
@@ -321,3 +381,4 @@ async def _return(database: Any, conn: Any) -> None:
 def forget_late() -> None:
     """Forget what waits to be given back, in a forked child: it is the parent's."""
     _late.clear()
+    _lingering.clear()

@@ -34,6 +34,7 @@ __all__ = [
     "agive_back",
     "close_everything",
     "close_idle",
+    "connected_here",
     "drop",
     "each",
     "forget",
@@ -54,6 +55,8 @@ logger = logging.getLogger("peewee_multidb")
 
 # By id: Database objects need be neither hashable nor comparable.
 _watched: weakref.WeakValueDictionary[int, Any] = weakref.WeakValueDictionary()
+#: Those whose state does not tell whose it is.
+_unwatched: weakref.WeakValueDictionary[int, Any] = weakref.WeakValueDictionary()
 
 # What a forked child inherited, and what the one that this thread is about to fork will inherit.
 _inherited: list[Any] = []
@@ -68,8 +71,8 @@ def watch(database: Any) -> None:
     _watched[id(database)] = database
     if is_async(database):
         states.watch_tasks(database)
-    else:
-        states.own(database)
+    elif not states.own(database):
+        _unwatched[id(database)] = database
 
 
 def is_async(database: Any) -> bool:
@@ -143,6 +146,11 @@ def in_background(
         done()
 
 
+def connected_here() -> list[Any]:
+    """Return the databases that this thread may have a connection of, without a look at all the others."""
+    return states.connected() + list(_unwatched.values())
+
+
 def give_back(database: Any) -> None:
     """Close this thread's connection, or return it to its pool. Asynchronous databases are left alone."""
     if not is_async(database) and not database.is_closed():
@@ -151,10 +159,10 @@ def give_back(database: Any) -> None:
 
 async def agive_back(database: Any) -> None:
     """Give back this task's connection of an asynchronous database, or this thread's of another."""
-    if is_async(database):
-        await database.aclose()
-    else:
+    if not is_async(database):
         give_back(database)
+    elif id(asyncio.current_task()) in database._state._states:
+        await database.aclose()
 
 
 def drop(database: Any) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import weakref
 from typing import Any
@@ -57,7 +56,7 @@ class Kept:
         self.state = state
         self.database = database
         self.thread = thread
-        self.keeps = afresh()
+        self.keeps = {**afresh(), "slot": None}
         self.is_shared = False
         self.depth = 0
 
@@ -74,51 +73,26 @@ class Kept:
             database.connect_params.get("check_same_thread", True) is False
         )
 
-    def let_go(self) -> None:
-        """Give the connection back, or leave what is shared as it was found."""
-        if not self.is_shared:
-            _give_back(self.database, self.keeps)
-        elif not self.depth and self.keeps["transactions"]:
-            _roll_back(self.database, self.keeps)
-
 
 def is_locked(database: Any) -> bool:
     """Whether a lock of the Database object is taken, perhaps by this very thread."""
     if getattr(getattr(database, "_pool_lock", None), "_is_owned", bool)():
         return True
-    if not database._lock.acquire(blocking=False):
-        return True
-    database._lock.release()
+    governor = getattr(database, "governor", None)
+    locks = [database._lock] if governor is None else [database._lock, governor.rest]
+    for lock in locks:
+        if not lock.acquire(blocking=False):
+            return True
+        lock.release()
     return False
 
 
-def _give_back(database: Any, keeps: dict[str, Any]) -> None:
-    """Close a connection or return it to its pool, from any thread; what it says to that is logged."""
-    if keeps["closed"]:
-        return
-    if keeps["transactions"]:
-        _roll_back(database, keeps)
-    conn = keeps["conn"]
-    keeps.update(afresh())
-    try:
-        with database._lock:
-            database._close(conn)
-    except Exception:
-        # A dead connection, or one of SQLite that only its own thread may close: it is closed when the
-        # last reference goes, which is here.
-        logger.debug("giving back a connection failed", exc_info=True)
-
-
-def _roll_back(database: Any, keeps: dict[str, Any]) -> None:
-    """Undo a transaction that nobody ended; commit nothing."""
-    warn_of_transaction(database)
-    keeps["transactions"].clear()
-    keeps["commit_callbacks"].clear()
-    with contextlib.suppress(Exception):  # a connection that is gone has nothing to undo
-        keeps["conn"].rollback()
-
-
 def warn_of_transaction(database: Any) -> None:
+    """Say in the log that a transaction was left open.
+
+    Args:
+        database: the Database object that it is on.
+    """
     name = getattr(database, "session_name", "") or type(database).__name__
     logger.warning(
         "a transaction on database %r was still open at the end of a request: it is rolled back. "

@@ -12,7 +12,7 @@ import peewee
 from playhouse.pool import _PooledPostgresqlDatabase  # type: ignore[import-untyped]
 
 from ..config import DatabaseSettings, DatabaseURL
-from . import base
+from . import base, schemas
 from .session import AsyncPostgresqlSession, SessionStatements, Statement, start_session
 
 __all__ = ["AsyncPostgresqlDriver", "PostgresqlDriver"]
@@ -26,6 +26,14 @@ class PostgresqlDatabase(SessionStatements, peewee.PostgresqlDatabase):
 
 
 class PooledPostgresqlDatabase(_PooledPostgresqlDatabase, PostgresqlDatabase):  # type: ignore[misc]
+    pass
+
+
+class SchemaPostgresqlDatabase(schemas.InSchema, PostgresqlDatabase):
+    pass
+
+
+class SharedPostgresqlDatabase(schemas.SharesPool, schemas.InSchema, PooledPostgresqlDatabase):
     pass
 
 
@@ -67,19 +75,38 @@ class PostgresqlDriver(base.Driver):
         if peewee_found(module) is None:
             wanted = '"peewee-multidb[postgres]"' if url.module != "psycopg2" else "psycopg2-binary"
             raise base.missing_module(url.scheme, url.module or "psycopg", wanted)
-        kind = PooledPostgresqlDatabase if settings.pool else PostgresqlDatabase
+        schemas.check_schema(settings, url)
+        kind: Any = PooledPostgresqlDatabase if settings.pool else PostgresqlDatabase
         options = self.options(settings, url)
+        if settings.schema is not None:
+            kind = SharedPostgresqlDatabase if settings.pool else SchemaPostgresqlDatabase
+            if module == "psycopg":
+                # A prepared statement is a thing of the session, which a pooler may hand to somebody else.
+                options.setdefault("prepare_threshold", None)
         if url.alternatives:
             # libpq tries them in turn; see "Specifying Multiple Hosts" in PostgreSQL's manual.
             options.setdefault("target_session_attrs", "any" if read_only else "read-write")
-        database = kind(
+        database: PostgresqlDatabase = kind(
             url.database,
             **_joined(all_addresses(self.address(settings, url), url)),
             **options,
             **base.pool_options(settings),
             prefer_psycopg3=module == "psycopg",
         )
+        if settings.schema is not None:
+            return _in_schema(database, settings, url, read_only)
         return start_session(database, settings, [*set_role(url), *([READ_ONLY] if read_only else [])])
+
+
+def _in_schema(
+    database: Any, settings: DatabaseSettings, url: DatabaseURL, read_only: bool
+) -> peewee.Database:
+    """Return a Database object of a schema; nothing is set in its sessions."""
+    database.schema = settings.schema
+    if hasattr(database, "join"):
+        database.join(schemas.pool_key(settings, url, read_only))
+    ready: peewee.Database = start_session(database, settings, [])
+    return ready
 
 
 def peewee_found(module: str) -> Any:
@@ -102,13 +129,21 @@ class AsyncPostgresqlDriver(base.Driver):
             options["server_settings"] = {**given, "default_transaction_read_only": "on"}
         if url.alternatives:
             options.setdefault("target_session_attrs", "any" if read_only else "read-write")
-        database = async_class(url.scheme)(
+        schemas.check_schema(settings, url)
+        kind: Any = async_class(url.scheme)
+        if settings.schema is not None:
+            kind = async_schema_class(url.scheme)
+            options.setdefault("statement_cache_size", 0)
+        database = kind(
             url.database,
             **all_addresses(self.address(settings, url), url),
             **options,
             **base.async_pool_options(settings, stale_timeout="max_inactive_connection_lifetime"),
         )
-        return start_session(database, settings, set_role(url))
+        if settings.schema is not None:
+            return _in_schema(database, settings, url, read_only)
+        ready: peewee.Database = start_session(database, settings, set_role(url))
+        return ready
 
 
 @functools.cache
@@ -121,3 +156,9 @@ def async_class(scheme: str) -> type[AsyncPostgresqlSession]:
         "get_binary_type": lambda self: bytes,
     }
     return type("AsyncPostgresqlDatabase", bases, attributes)
+
+
+@functools.cache
+def async_schema_class(scheme: str) -> type[Any]:
+    kind = async_class(scheme)
+    return type(kind.__name__, (schemas.SharesAsyncPool, schemas.InSchema, kind), {})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import peewee
@@ -9,7 +10,20 @@ import peewee
 from .borrowing import current, forget_late, switch
 from .keeping import Held, afresh, held, owners
 
-__all__ = ["ThreadState", "forget", "leave_work", "own", "watch_tasks"]
+__all__ = ["ThreadState", "connected", "forget", "leave_work", "own", "watch_tasks"]
+
+
+class _Here(threading.local):
+    """What this thread has connected for itself: the ids of the states of its Database objects.
+
+    Not the states themselves: a connection of another thread ends with the last reference to its state.
+    """
+
+    def __init__(self) -> None:
+        self.states: set[int] = set()
+
+
+_here = _Here()
 
 
 def _field(name: str) -> Any:
@@ -32,10 +46,11 @@ class ThreadState(peewee._ConnectionLocal):
     ctx = _field("ctx")
     transactions = _field("transactions")
     commit_callbacks = _field("commit_callbacks")
+    slot = _field("slot")
 
     def __init__(self) -> None:
         # In each thread, when it first looks; what is kept for a piece of work is not touched by that.
-        self.__dict__.update(afresh())
+        self.__dict__.update(afresh(), slot=None)
 
     def _now(self) -> dict[str, Any]:
         work = current()
@@ -46,9 +61,23 @@ class ThreadState(peewee._ConnectionLocal):
         now.update(afresh(), conn=conn, closed=False)
         now["held"] = one = Held(conn, self, now["transactions"])
         held[id(one)] = one
+        if now is self.__dict__:
+            _here.states.add(id(self))
 
     def reset(self) -> None:
-        self._now().update(afresh())
+        now = self._now()
+        now.update(afresh())
+        if now is self.__dict__:
+            _here.states.discard(id(self))
+
+
+def connected() -> list[Any]:
+    """Return the Database objects that this thread, or its piece of work, has connected."""
+    work = current()
+    found = {key: database for key in list(_here.states) if (database := owners.get(key)) is not None}
+    if work is not None:
+        found.update(work.connected())
+    return list(found.values())
 
 
 def leave_work() -> None:
@@ -62,13 +91,18 @@ def forget(database: Any) -> None:
     state = database._state
     state.reset()
     if isinstance(state, ThreadState):
-        state.__dict__.update(afresh())
+        state.__dict__.update(afresh(), slot=None)
+        _here.states.discard(id(state))
 
 
-def own(database: Any) -> None:
-    """Let the state of a synchronous Database object know whose it is.
+def own(database: Any) -> bool:
+    """Let the state of a synchronous Database object know whose it is; threads keep what they have.
 
-    Threads that have a connection keep it.
+    Args:
+        database: the Database object.
+
+    Returns:
+        Whether it is of a kind that can know.
     """
     state = database._state
     if type(state) is peewee._ConnectionLocal:
@@ -76,13 +110,17 @@ def own(database: Any) -> None:
         if state.__dict__["conn"] is not None:
             one = Held(state.__dict__["conn"], state, state.__dict__["transactions"])
             state.__dict__["held"] = held[id(one)] = one
-    if isinstance(state, ThreadState):
-        owners[id(state)] = database
+            _here.states.add(id(state))
+    if not isinstance(state, ThreadState):
+        return False
+    owners[id(state)] = database
+    return True
 
 
 def _with_class(state: Any) -> Any:
     try:
         state.__class__ = ThreadState
+        state.__dict__.setdefault("slot", None)
     except TypeError:
         # The locals of gevent keep their class, so only this greenlet's connection comes along.
         kept = dict(state.__dict__)

@@ -41,6 +41,9 @@ class Visit:
         self._entered: list[AbstractContextManager[Any]] = []
         self._marks: dict[Any, Any] = {}
         self._outside = Outside()
+        if borrowing.current() is None:
+            # What the server's thread wrote by itself, when it began for instance, no request has seen.
+            causality.switch_unit(None)
         self._work = Borrowed.begin()
 
     def enter(self, choice: Choice) -> None:
@@ -63,6 +66,8 @@ class Visit:
         try:
             for one in choice.scopes:
                 self._push(one)
+                if self.tenant is not None:
+                    self._rules.keep(one)
         except UnknownDatabase as error:
             raise Refusal("unknown", error) from error
 

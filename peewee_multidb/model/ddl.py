@@ -154,14 +154,27 @@ class RoutedSchema(stock.SchemaManager):  # type: ignore[misc]
         meta = self.model._meta
         # By name: a field compared with another makes an expression, which is always true.
         apart = {field.name for field in meta.refs if not has_constraint(field)}
-        if not apart:
+        sequence_of = getattr(self.database, "sequence_of", None)
+        if not apart and (sequence_of is None or not any(field.sequence for field in meta.sorted_fields)):
             return super()._create_table(safe, **options)
         # Peewee makes no constraint for a deferred foreign key; a copy of the field says it is one.
         view = copy.copy(meta)
         view.sorted_fields = [_unconstrained(f) if f.name in apart else f for f in meta.sorted_fields]
+        if sequence_of is not None:
+            view.sorted_fields = [sequence_of(field, True) for field in view.sorted_fields]
         manager = copy.copy(self)
         manager.model = _TableView(view)
         return super(RoutedSchema, manager)._create_table(safe, **options)
+
+    def _create_sequence(self, field: Any) -> Any:
+        return super()._create_sequence(self._in_schema(field))
+
+    def _drop_sequence(self, field: Any) -> Any:
+        return super()._drop_sequence(self._in_schema(field))
+
+    def _in_schema(self, field: Any) -> Any:
+        sequence_of = getattr(self.database, "sequence_of", None)
+        return field if sequence_of is None else sequence_of(field, False)
 
     def _drop_index(self, index: Any, safe: bool) -> Any:
         # An index has a name of its own on most engines; on others it is one of its table.

@@ -8,6 +8,7 @@ from typing import Any
 import peewee
 
 from .. import routing
+from ..drivers.schemas import SCHEMA
 from ..errors import ConfigurationError
 from ..home import Home
 from ..scope import Target
@@ -222,4 +223,10 @@ class RoutedAlias(stock.ModelAlias):  # type: ignore[misc]
             frame = ctx.state.settings.get(FRAME)
             if frame is not None and frame.model is not self:
                 check_source(ctx, frame, self.model)
+            if SCHEMA in ctx.state.settings:
+                # As Peewee's, which writes the table's name as it is in the Meta.
+                if self.alias:
+                    ctx.alias_manager[self] = self.alias
+                name = self.model._meta.table.name_in(ctx)
+                return ctx.sql(name).literal(" AS ").sql(peewee.Entity(ctx.alias_manager[self]))
         return super().__sql__(ctx)

@@ -12,7 +12,8 @@ from typing import Any
 import peewee
 
 from .. import routing, scope
-from ..errors import CrossDatabaseQuery, MultiDBError
+from ..drivers.schemas import SCHEMA
+from ..errors import ConfigurationError, CrossDatabaseQuery, MultiDBError
 from ..home import Home
 from .dialect import context_database
 from .stock import stock
@@ -40,6 +41,7 @@ class RoutedTable(stock.Table):  # type: ignore[misc]
     """The Table of a model."""
 
     _model: Any
+    _schema: str | None
 
     @property
     def _database(self) -> Any:
@@ -56,7 +58,7 @@ class RoutedTable(stock.Table):  # type: ignore[misc]
     def __sql__(self, ctx: Any) -> Any:
         # As Peewee's, without an Entity made anew for each column of each statement.
         if ctx.scope == peewee.SCOPE_VALUES:
-            return ctx.sql(_entity(*self._path))
+            return ctx.sql(self.name_in(ctx))
         if self._alias:
             ctx.alias_manager[self] = self._alias
         if ctx.scope != peewee.SCOPE_SOURCE:
@@ -64,7 +66,20 @@ class RoutedTable(stock.Table):  # type: ignore[misc]
         frame = ctx.state.settings.get(FRAME)
         if frame is not None and frame.model is not self._model:
             check_source(ctx, frame, self._model)
-        return self.apply_alias(ctx.sql(_entity(*self._path)))
+        return self.apply_alias(ctx.sql(self.name_in(ctx)))
+
+    def name_in(self, ctx: Any) -> Any:
+        """Return the table's name for a statement: with the schema of the database, if that is one."""
+        schema = ctx.state.settings.get(SCHEMA)
+        if schema is None:
+            return _entity(*self._path)
+        if self._schema is not None and self._schema != schema:
+            raise ConfigurationError(
+                f"{self._model.__name__}.Meta.schema is {self._schema!r}, but the query goes to the schema "
+                f"{schema!r} of its database. Leave Meta.schema out, or give the model a database without "
+                "'schema', and db_pinned = True if all tenants share the table."
+            )
+        return _entity(schema, self._path[-1])
 
     def bind(self, database: Any = None) -> Any:
         """Bind the model."""

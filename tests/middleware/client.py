@@ -101,7 +101,7 @@ class Server:
 
     @contextlib.contextmanager
     def keeping(self) -> Iterator[Callable[[str, str, str], bytes]]:
-        """Call what this gives for the body of a response; all on one connection, unless the server closes it."""
+        """Call what this gives for the body of a response, all on one connection if the server keeps it."""
         connection = http.client.HTTPConnection(*self.address, timeout=TIMEOUT)
 
         def ask(method: str, target: str, tenant: str) -> bytes:

@@ -74,9 +74,7 @@ def _app(module: str) -> Any:
     return importlib.import_module(module).create_app()
 
 
-SERVERS = {
-    one.__name__: one for one in (threaded, gevent, waitress, reference, uvicorn, hypercorn, aiohttp)
-}
+SERVERS = {one.__name__: one for one in (threaded, gevent, waitress, reference, uvicorn, hypercorn, aiohttp)}
 
 if __name__ == "__main__":
     SERVERS[sys.argv[1]](f"tests.middleware.apps.{sys.argv[2]}", int(sys.argv[3]))

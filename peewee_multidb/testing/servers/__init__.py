@@ -12,6 +12,7 @@ from .base import Server
 from .cluster import Cluster, MariaDBCluster, PostgresCluster
 from .machine import StartFailed, Unavailable
 from .mariadb import MariaDBServer
+from .pgbouncer import PgBouncer
 from .postgres import PostgresServer
 from .proxy import NetworkProxy
 from .replicated import ReplicatedServer
@@ -22,6 +23,7 @@ __all__ = [
     "MariaDBCluster",
     "MariaDBServer",
     "NetworkProxy",
+    "PgBouncer",
     "PostgresCluster",
     "PostgresServer",
     "ReplicatedServer",
