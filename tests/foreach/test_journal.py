@@ -136,8 +136,11 @@ def work(name):
     os.close(log)
 def told(done, total, name, error):
     print(name, flush=True)
-report = for_each_database(work, names, registry=registry, workers=3, resume=folder / "journal.db",
-progress=told) print("repeated:", *report.repeated, flush=True) print("complete", flush=True)
+report = for_each_database(
+    work, names, registry=registry, workers=3, resume=folder / "journal.db", progress=told
+)
+print("repeated:", *report.repeated, flush=True)
+print("complete", flush=True)
 """
 
 
