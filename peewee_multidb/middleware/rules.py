@@ -17,6 +17,8 @@ from ..errors import (
     InvalidTenant,
     NoDatabaseSelected,
     NoReplicaAvailable,
+    ResolverFailed,
+    TooManyConnections,
     UnknownDatabase,
 )
 from ..registry import Databases, databases
@@ -39,6 +41,8 @@ Selector = Callable[[Request], Chosen | Awaitable[Chosen]]
 OnError = Callable[[Request, Refusal], Reply | None]
 
 METHOD, STRICT = "method", "strict"
+#: What is wrong with the servers, or with what says where they are, and not with the request.
+UNAVAILABLE = (NoReplicaAvailable, ResolverFailed, TooManyConnections)
 #: The most tenants whose scopes are kept.
 MOST_KEPT = 20_000
 _PRIMARY, _REPLICA = use_db(role="primary"), use_db(role="replica")
@@ -207,7 +211,7 @@ class Rules:
             return Refusal("invalid", error)
         if isinstance(error, NoDatabaseSelected):
             return Refusal("missing", error)
-        if isinstance(error, NoReplicaAvailable) or failures.is_unreachable(error):
+        if isinstance(error, UNAVAILABLE) or failures.is_unreachable(error):
             return Refusal("unavailable", error)
         if isinstance(error, UnknownDatabase):
             return Refusal("unknown", error)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from peewee_multidb import databases, use_db
+from peewee_multidb import causality, databases, use_db
 from tests.middleware.apps.common import Note
 
 SECRET = "a text that nobody else knows"
@@ -25,6 +25,8 @@ def tenants(tmp_path: Path) -> Iterator[None]:
             Note.create_table()
             Note.create(text=name)
     databases.close()
+    # What other tests of this thread have written is nothing to these.
+    causality.switch_unit(None)
     yield
     databases.close_all()
     databases.configure({})

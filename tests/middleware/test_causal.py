@@ -32,7 +32,9 @@ def test_a_cookie_is_out_of_reach_of_scripts_and_plain_http() -> None:
     name, value = carried(COOKIE, "acme")
     assert name == "Set-Cookie" and value.startswith("multidb_seen-acme=")
     assert value.endswith("; Path=/; Max-Age=3600; Secure; HttpOnly; SameSite=Lax")
-    other = CausalCookie("seen", path="/shop", domain="example.com", secure=False, same_site="Strict", max_age=9)
+    other = CausalCookie(
+        "seen", path="/shop", domain="example.com", secure=False, same_site="Strict", max_age=9
+    )
     assert carried(other, None)[1].partition("; ")[2] == (
         "Path=/shop; Max-Age=9; Domain=example.com; HttpOnly; SameSite=Strict"
     )
@@ -52,7 +54,16 @@ def test_a_token_is_read_again_for_its_own_tenant_alone(tenant: str | None) -> N
 
 def test_what_was_forged_is_as_good_as_none_and_not_logged(caplog: pytest.LogCaptureFixture) -> None:
     _, value = carried(HEADER, "acme")
-    for forged in ("x", ".", value[1:], value + "x", f"{value}.y", "é.é", "x" * 20_000, value.replace(".", "")):
+    for forged in (
+        "x",
+        ".",
+        value[1:],
+        value + "x",
+        f"{value}.y",
+        "é.é",
+        "x" * 20_000,
+        value.replace(".", ""),
+    ):
         assert HEADER.read(asgi(x_multidb_seen=forged), "acme", REGISTRY) is None
         assert len(forged) < 3 or forged not in caplog.text
     twice = wsgi(cookie=f"multidb_seen-acme={value}; multidb_seen-acme=other")
