@@ -68,7 +68,8 @@ def show(outcomes: list[Outcome], options: argparse.Namespace) -> None:
     ]
     lines = [
         f"{options.tenants} tenants with a database each, {options.clients} clients at once, "
-        f"{options.seconds:g} seconds of reads and writes over HTTP; a pool of at most {POOL} connections for each database.",
+        f"{options.seconds:g} seconds of reads and writes over HTTP; a pool of at most {POOL} connections "
+        "for each database.",
         table(head, rows),
         "Every row of every database is read past the package in the end, and compared with what the "
         "clients know.",

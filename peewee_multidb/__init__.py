@@ -4,6 +4,14 @@ A model says where it lives; a block, a request or a row's key says otherwise; a
 the right server, in that server's dialect, or is refused with a sentence that says why.
 """
 
+from .background import (
+    ScopedExecutor,
+    ascope_headers,
+    management_command,
+    run_job,
+    scope_from_headers,
+    scope_headers,
+)
 from .causality import unit_of_work
 from .errors import (
     ClockWentBackwards,
@@ -11,6 +19,7 @@ from .errors import (
     ConfigurationError,
     CrossDatabaseQuery,
     DatabaseNotAllowed,
+    ForEachFailed,
     InDoubt,
     InvalidShardKey,
     InvalidTenant,
@@ -24,6 +33,7 @@ from .errors import (
     ResolverFailed,
     ScatterNotSupported,
     ScatterTimeout,
+    ScopeRefused,
     ShardFailed,
     ShardMoved,
     TenantLocked,
@@ -33,6 +43,7 @@ from .errors import (
     UnknownDatabase,
     WrongShard,
 )
+from .foreach import afor_each_database, for_each_database
 from .model import Model, adopt, check_keys, current_db, database_of, explain_route, use_shard
 from .rebalance import Rebalance
 from .registry import Databases, databases
@@ -65,6 +76,7 @@ __all__ = [
     "CrossDatabaseQuery",
     "DatabaseNotAllowed",
     "Databases",
+    "ForEachFailed",
     "HashShards",
     "InDoubt",
     "InvalidShardKey",
@@ -86,6 +98,8 @@ __all__ = [
     "Route",
     "ScatterNotSupported",
     "ScatterTimeout",
+    "ScopeRefused",
+    "ScopedExecutor",
     "ShardFailed",
     "ShardMoved",
     "Snowflake",
@@ -102,9 +116,11 @@ __all__ = [
     "WrongShard",
     "__version__",
     "adopt",
+    "afor_each_database",
     "after_commit",
     "all_shards",
     "arecover",
+    "ascope_headers",
     "atomic",
     "causal_token",
     "check_keys",
@@ -114,9 +130,14 @@ __all__ = [
     "database_of",
     "databases",
     "explain_route",
+    "for_each_database",
+    "management_command",
     "propagate",
     "recover",
     "retry_moved",
+    "run_job",
+    "scope_from_headers",
+    "scope_headers",
     "unit_of_work",
     "use_causal_token",
     "use_db",

@@ -5,14 +5,13 @@ What belongs to a framework is imported by its own name: `peewee_multidb.backgro
 """
 
 from .command import management_command
-from .executor import ScopedExecutor, ScopedProcessExecutor
+from .executor import ScopedExecutor
 from .headers import HEADER, ascope_headers, scope_from_headers, scope_headers
 from .jobs import run_job
 
 __all__ = [
     "HEADER",
     "ScopedExecutor",
-    "ScopedProcessExecutor",
     "ascope_headers",
     "management_command",
     "run_job",

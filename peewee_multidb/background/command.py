@@ -40,7 +40,8 @@ def management_command(
         prune(30, database="acme")
         prune(30, all_databases=True, workers=8, resume="prune.journal")
 
-    Under click, put it below ``@click.command()``, and ``@click.option`` below it. The options ``--database NAME`` (several times for several), ``--all-databases``, ``--workers N`` and
+    Under click, put it below ``@click.command()``, and ``@click.option`` below it. The options
+    ``--database NAME`` (several times for several), ``--all-databases``, ``--workers N`` and
     ``--resume FILE`` are added; it prints the report, and its exit status is 1 when a database failed.
 
     Args:

@@ -1,4 +1,4 @@
-"""Pools of threads and of processes whose jobs run where they were submitted.
+"""A pool of threads whose jobs run where they were submitted.
 
 An executor's threads know nothing of who hands them work. Here each job runs in a copy of the submitter's
 context, as ``asyncio.to_thread`` does it: the scope, the tenant's lock, what was written so far, and the
@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import contextvars
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from .. import causality
 from ..foreach.work import work
-from .headers import scope_from_headers, scope_headers
 
-__all__ = ["ScopedExecutor", "ScopedProcessExecutor"]
+__all__ = ["ScopedExecutor"]
 
 T = TypeVar("T")
 
@@ -86,41 +85,6 @@ class ScopedExecutor(ThreadPoolExecutor):
         return super().map(run, *iterables, timeout=timeout, **options)
 
 
-class ScopedProcessExecutor(ProcessPoolExecutor):
-    """A `concurrent.futures.ProcessPoolExecutor` whose jobs run in the scope of whoever submits them.
-
-    The scope travels as `scope_headers`, so the process-wide registry needs a ``secret_key``, and the
-    processes
-    need the same one: forked, they have it; spawned, they configure their registry when they import the
-    function. What a job has written is not known to its submitter.
-
-    Args:
-        max_workers: how many processes, at most.
-        options: what a ``ProcessPoolExecutor`` takes besides: ``mp_context``, ``initializer``, ``initargs``.
-    """
-
-    def __init__(self, max_workers: int | None = None, **options: Any) -> None:
-        super().__init__(max_workers, **options)
-
-    def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
-        """Run a function in a process, in the scope of this moment; its connections are given back.
-
-        Args:
-            fn: is called with the other arguments; it and they have to be picklable.
-            args: positional arguments.
-            kwargs: keyword arguments.
-
-        Raises:
-            ConfigurationError: the scope cannot travel, or there is no ``secret_key``; see `scope_headers`.
-        """
-        return super().submit(_in_process, scope_headers(), fn, args, kwargs)
-
-
 def _given_back(fn: Callable[..., T], args: Any, kwargs: Any) -> T:
     with work():
-        return fn(*args, **kwargs)
-
-
-def _in_process(headers: dict[str, str], fn: Callable[..., T], args: Any, kwargs: Any) -> T:
-    with work(), scope_from_headers(headers):
         return fn(*args, **kwargs)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from celery import Celery, chain
+from celery import Celery, chain, signals
 
 from peewee_multidb import use_db
 from peewee_multidb.background.celery import connect
@@ -16,6 +16,13 @@ app.conf.update(worker_hijack_root_logger=False, broker_connection_retry_on_star
 app.conf.update(redis_backend_health_check_interval=None)
 connect(app)
 jobs.configure()
+
+
+@signals.worker_init.connect
+def warm_up(**_: Any) -> None:
+    """Leave the worker's parent process with a connection, which its children may not use."""
+    with use_db("acme"):
+        jobs.Note.select().count()
 
 
 @app.task

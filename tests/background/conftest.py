@@ -66,7 +66,7 @@ def tenants(
     """Three tenants on PostgreSQL, in this process and for those that inherit its environment."""
     urls = {name: new_postgres_url() for name in TENANTS}
     settings = {
-        name: {"url": url, "tenant": True, "pool": {"max_connections": 4}} for name, url in urls.items()
+        name: {"url": url, "tenant": True, "pool": {"max_connections": 8}} for name, url in urls.items()
     }
     monkeypatch.setenv("JOBS_SETTINGS", json.dumps(settings))
     monkeypatch.setenv("JOBS_KEY", KEY)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+from pathlib import Path
 from typing import Any
 
 import psycopg
 from peewee import CharField, IntegerField
 
 from peewee_multidb import Model, atomic, current_tenant, databases, use_db, use_tenant
+
+ROOT = Path(__file__).parents[2]
 
 
 class Note(Model):
@@ -64,3 +67,8 @@ def sessions(urls: dict[str, str]) -> int:
     with psycopg.connect(next(iter(urls.values()))) as other:
         sql = "SELECT count(*) FROM pg_stat_activity WHERE datname = ANY(%s) AND pid <> pg_backend_pid()"
         return other.execute(sql, (names,)).fetchone()[0]  # type: ignore[index,no-any-return]
+
+
+def process_of(meant_for: str) -> int:
+    assert current_tenant() == meant_for
+    return os.getpid()

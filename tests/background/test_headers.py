@@ -268,9 +268,10 @@ def test_a_name_that_is_not_known_where_the_job_runs_is_refused(name: str) -> No
     with use_tenant(name) if name == "globex" else use_db(name):
         headers = scope_headers()
     databases.remove(name)
+    before = current(), current_unit()
     with pytest.raises(ScopeRefused, match=f"unknown here.*{name}"):
         arrived(headers)
-    assert current() is None and current_unit() is None
+    assert (current(), current_unit()) == before
 
 
 def test_what_was_a_tenant_and_is_none_any_more_is_refused() -> None:
