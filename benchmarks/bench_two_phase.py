@@ -1,8 +1,9 @@
 """What does two-phase commit cost, compared with one commit after the other?
 
 A block inserts one row into PostgreSQL and one into MariaDB, both of which wait for their disks at a commit.
-The ways take turns, in an order that is drawn anew for each round. With the log in a file, each database waits
-twice (the promise and the commit) and the log once; with the log in a database that takes part, that waits once.
+The ways take turns, in an order that is drawn anew for each round. With the log in a file, each database
+waits twice (the promise and the commit) and the log once; with the log in a database that takes part, that
+waits once.
 """
 
 from __future__ import annotations
@@ -92,7 +93,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--rounds", type=int, default=40, help="rounds, in each of which every way has a turn")
+    parser.add_argument("--rounds", type=int, default=40, help="rounds, each way has a turn in each")
     parser.add_argument("--blocks", type=int, default=10, help="blocks in a turn")
     options = parser.parse_args()
     with (

@@ -21,6 +21,7 @@ from .errors import (
     PartialCommit,
     ReadOnlyDatabase,
     RebalanceError,
+    ResolverFailed,
     ScatterNotSupported,
     ScatterTimeout,
     ShardFailed,
@@ -52,6 +53,7 @@ from .shards import (
 from .shards.everywhere import all_shards
 from .tenants.locks import current_tenant, use_tenant
 from .tenants.names import check_tenant_name
+from .tenants.resolvers import MappingResolver, TableResolver, TemplateResolver
 from .transactions import after_commit, atomic
 from .twophase.recovery import RecoveryReport, arecover, recover
 from .version import __version__
@@ -68,6 +70,7 @@ __all__ = [
     "InvalidShardKey",
     "InvalidTenant",
     "LookupShards",
+    "MappingResolver",
     "MissingShardKey",
     "Model",
     "MultiDBError",
@@ -79,6 +82,7 @@ __all__ = [
     "Rebalance",
     "RebalanceError",
     "RecoveryReport",
+    "ResolverFailed",
     "Route",
     "ScatterNotSupported",
     "ScatterTimeout",
@@ -87,6 +91,8 @@ __all__ = [
     "Snowflake",
     "SnowflakeField",
     "StoredMap",
+    "TableResolver",
+    "TemplateResolver",
     "TenantLocked",
     "TooManyConnections",
     "TwoPhaseError",

@@ -26,7 +26,17 @@ from .drivers.replication import Position
 if TYPE_CHECKING:
     from .entry import Entry
 
-__all__ = ["Seen", "Unit", "current_unit", "is_note", "note_write", "own_unit", "unit_of_work", "write_hook"]
+__all__ = [
+    "Seen",
+    "Unit",
+    "current_unit",
+    "is_note",
+    "note_write",
+    "own_unit",
+    "replace_unit",
+    "unit_of_work",
+    "write_hook",
+]
 
 #: More databases than this in one unit, and those that left their registry are forgotten.
 MANY = 64
@@ -139,6 +149,13 @@ def own_unit() -> Unit:
         unit = Unit({}, None)
         _unit.set(unit)
     return unit
+
+
+def replace_unit(unit: Unit | None) -> Unit | None:
+    """Make this thread or task go on with another unit of work, and return the one it had."""
+    before = _unit.get()
+    _unit.set(unit)
+    return before
 
 
 class unit_of_work:

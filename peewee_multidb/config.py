@@ -35,6 +35,7 @@ __all__ = [
     "ReplicationSettings",
     "Secret",
     "check_shared",
+    "may_be_shared",
     "parse_url",
     "read_toml",
     "secrets_from",
@@ -246,6 +247,16 @@ def _driver_options(where: str, options: Mapping[str, Any]) -> dict[str, Any]:
         if key in URL_PARTS:
             raise ConfigurationError(f"{where}, options: {key!r} belongs in the 'url' (or 'password')")
     return seal(options)
+
+
+def may_be_shared(settings: DatabaseSettings) -> bool:
+    """Whether a database is of a kind of which `check_shared` has to look at all others too.
+
+    Args:
+        settings: those of the database.
+    """
+    url = settings.url
+    return settings.database is not None or (url is not None and url.shared_memory is not None)
 
 
 def check_shared(databases: Iterable[DatabaseSettings]) -> None:

@@ -90,6 +90,14 @@ class Entry:
             self._hook = write_hook(self)
             self.database.query_hooks.append(self._hook)
 
+    def pause_watching(self) -> bool:
+        """Note no more what is written, until `watch_writes`; whether it was noted."""
+        if self._hook is None or self.database is None:
+            return False
+        self.database.query_hooks.remove(self._hook)
+        self._hook = None
+        return True
+
     def _replicas(self, primary: peewee.Database) -> tuple[Server, ...]:
         made = []
         for number, replica in enumerate(self.settings.replicas, 1):
@@ -149,6 +157,22 @@ class Entry:
         hooks = [] if self.database is None else self.database.query_hooks
         if self._hook in hooks:
             hooks.remove(self._hook)
+
+    def let_go(self) -> None:
+        """Forget the Database objects, which may still be in use; the next `open` makes new ones."""
+        with self._lock:
+            hooks = [] if self.database is None else self.database.query_hooks
+            if self._hook in hooks:
+                hooks.remove(self._hook)
+            self.database = self.primary = self.readers = self._hook = None
+            self.replicas = ()
+
+    def take_back(self, database: peewee.Database) -> bool:
+        """Have a Database object again that was let go of; False if there is another one by now."""
+        with self._lock:
+            if self.database is None:
+                self.database = database
+            return self.database is database
 
     def servers(self) -> tuple[Server, ...]:
         """Return the primary and the replicas; empty until they were asked for."""

@@ -25,6 +25,7 @@ __all__ = [
     "InDoubt",
     "InvalidShardKey",
     "InvalidTenant",
+    "IsolationError",
     "MigrationError",
     "MigrationHalfDone",
     "MigrationLocked",
@@ -37,6 +38,7 @@ __all__ = [
     "PartialCommit",
     "ReadOnlyDatabase",
     "RebalanceError",
+    "ResolverFailed",
     "ScatterNotSupported",
     "ScatterTimeout",
     "ScopeRefused",
@@ -86,8 +88,16 @@ class TenantLocked(DatabaseNotAllowed):
     """Code that is locked to one tenant, by `use_tenant`, reached for the database of another."""
 
 
-class InvalidTenant(MultiDBError, ValueError):
+class IsolationError(MultiDBError):
+    """A test that is rolled back did what could not be undone, or what cannot share its transaction."""
+
+
+class InvalidTenant(UnknownDatabase, ValueError):
     """A tenant name from outside is not one that any tenant can have; nothing was looked up."""
+
+
+class ResolverFailed(MultiDBError, peewee.OperationalError):
+    """The resolver of a registry raised an error, so that it is not known whether there is such a tenant."""
 
 
 class TooManyConnections(MultiDBError, peewee.OperationalError):

@@ -11,20 +11,27 @@ from __future__ import annotations
 import os
 import threading
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from os import PathLike
 from typing import Any
 
 import peewee
 
-from .config import check_shared, secrets_from_env, settings_from, settings_from_env
+from .config import (
+    check_shared,
+    may_be_shared,
+    secrets_from_env,
+    settings_from,
+    settings_from_env,
+)
 from .drivers import connections, find
 from .entry import Entry
-from .errors import ConfigurationError, UnknownDatabase, nearest, shown
+from .errors import LISTED, ConfigurationError, UnknownDatabase, nearest, shown
 from .finding import Settings, found_settings, read_settings
 from .server import ServerEvent
 from .settings import DatabaseSettings
 from .status import ServerStatus, status_of
+from .tenants.registering import TenantRegistry
 from .urls import Secret
 
 __all__ = ["Databases", "Hook", "databases"]
@@ -33,7 +40,7 @@ __all__ = ["Databases", "Hook", "databases"]
 Hook = Callable[[ServerEvent], object]
 
 
-class Databases(Mapping[str, peewee.Database]):
+class Databases(TenantRegistry, Mapping[str, peewee.Database]):
     """A registry of named databases; `databases` is the process-wide one.
 
     Args:
@@ -45,28 +52,34 @@ class Databases(Mapping[str, peewee.Database]):
         on_fallback: functions to call when a read goes to the primary for want of a replica.
         on_open: functions to call with an `Entry` whose Database objects were made, before anybody uses them;
             what these raise is raised where the database was asked for.
+        on_evict: functions to call with the `Entry` of a database that was closed to make room for another.
         secret_key: what `causal_token` signs with, at least 16 characters; several for a change of keys:
             the first one signs, and each of them is accepted.
         transaction_log: where two-phase commit writes its decisions: the name of a database, or the path of
             an SQLite file; None for ``multidb-transactions.db`` in the working directory.
 
-    Each hook but the last gets a `ServerEvent`; what it raises is logged, and the query goes on.
+    Each of the first three hooks gets a `ServerEvent`; what it raises is logged, and the query goes on.
     """
 
     def __init__(self, settings: Mapping[str, Any] | None = None) -> None:
+        super().__init__()
         self._lock = threading.Lock()
         self.on_eject: list[Hook] = []
         self.on_failback: list[Hook] = []
         self.on_fallback: list[Hook] = []
         self.on_open: list[Callable[[Entry], object]] = []
+        self.on_evict: list[Callable[[Entry], object]] = []
         self.secret_key: str | Secret | Sequence[str | Secret] | None = None
         self.transaction_log: str | PathLike[str] | None = None
-        #: The entries by name. Replaced as a whole, never changed: read it without a lock.
+        #: The entries by name. One item at a time is changed, so that a look-up needs no lock; a walk
+        #: through it begins with a copy.
         self.entries: dict[str, Entry] = {}
-        #: The Database objects that were asked for, by name; replaced as a whole too.
+        #: The Database objects that were asked for, by name; the same goes for it.
         self.live: dict[str, peewee.Database] = {}
         #: The entries of those objects, and of their replicas', by the id of the object.
         self.entry_by_id: dict[int, Entry] = {}
+        #: The Database objects that the user made, by their id.
+        self._given: dict[int, peewee.Database] = {}
         _registries.add(self)
         if settings is not None:
             self.configure(settings)
@@ -144,16 +157,29 @@ class Databases(Mapping[str, peewee.Database]):
             ConfigurationError: the name is taken, or an option is wrong.
         """
         key = "database" if isinstance(url_or_database, peewee.Database) else "url"
-        added = self._checked(settings_from({name: {key: url_or_database, **options}}))
+        self.add_all({name: {key: url_or_database, **options}})
+
+    def add_all(self, mapping: Mapping[str, Any]) -> None:
+        """Add several databases while the program runs: all of them, or none.
+
+        Args:
+            mapping: the same as for `configure`, of names that are not taken.
+
+        Raises:
+            ConfigurationError: a name is taken, or a setting is wrong.
+        """
+        added = self._checked(settings_from(mapping))
         with self._lock:
-            if name in self.entries:
-                raise ConfigurationError(
-                    f"Database {name!r} is configured already; remove({name!r}) it first."
-                )
-            check_shared(entry.settings for entry in (*self.entries.values(), *added.values()))
-            self.entries = {**self.entries, **added}
-        for entry in added.values():
-            entry.watch_writes()
+            for name in added:
+                if name in self.entries:
+                    raise ConfigurationError(
+                        f"Database {name!r} is configured already; remove({name!r}) it first."
+                    )
+            if any(map(may_be_shared, (entry.settings for entry in added.values()))):
+                check_shared(entry.settings for entry in (*self.entries.values(), *added.values()))
+            self.entries.update(added)
+            self._tenants += _tenants_of(added)
+        self._watch(added)
 
     def remove(self, name: str) -> None:
         """Forget one database; later queries on it raise `UnknownDatabase`.
@@ -170,9 +196,12 @@ class Databases(Mapping[str, peewee.Database]):
                 raise self.unknown(name)
             gone = self.entries[name]
             _refuse_in_transaction([gone])
-            self.entries = {n: e for n, e in self.entries.items() if n != name}
-            self.live = {n: d for n, d in self.live.items() if n != name}
-            self.entry_by_id = {i: e for i, e in self.entry_by_id.items() if e.name != name}
+            del self.entries[name]
+            self._tenants -= gone.settings.tenant
+            self._given.pop(id(gone.settings.database), None)
+            self.live.pop(name, None)
+            for one in gone.databases():
+                self.entry_by_id.pop(id(one), None)
         gone.remove()
         connections.each(_opened([gone]), _let_go)
 
@@ -180,14 +209,30 @@ class Databases(Mapping[str, peewee.Database]):
         entries = self._checked(settings)
         with self._lock:
             kept = {id(entry.database) for entry in entries.values()}
-            before = list(self.entries.values())
+            before = self.every_entry()
             _refuse_in_transaction(entry for entry in before if id(entry.database) not in kept)
             self.entries, self.live, self.entry_by_id = entries, {}, {}
-        for entry in entries.values():
-            entry.watch_writes()
+            self._resolving.entries = {}
+            self._resolving.forget_all()
+            self._given = {}
+            self._tenants = _tenants_of(entries)
+        self._watch(entries)
         for entry in before:
             entry.remove()
         connections.each([one for one in _opened(before) if id(one) not in kept], _let_go)
+
+    def _watch(self, entries: dict[str, Entry]) -> None:
+        for entry in entries.values():
+            if entry.database is not None:
+                self._given[id(entry.database)] = entry.database
+                entry.watch_writes()
+                self._governed(entry)
+
+    def _new_entry(self, settings: DatabaseSettings) -> Entry:
+        entry = self._checked({settings.name: settings})[settings.name]
+        if may_be_shared(settings):
+            check_shared((*(one.settings for one in self.every_entry()), settings))
+        return entry
 
     @staticmethod
     def _checked(settings: dict[str, DatabaseSettings]) -> dict[str, Entry]:
@@ -233,7 +278,7 @@ class Databases(Mapping[str, peewee.Database]):
             return None if database.obj is None else self.entry_of(database.obj)
         if entry is None:
             # A Database object that the user made and registered may be used before it is looked up.
-            for name, candidate in self.entries.items():
+            for name, candidate in list(self.entries.items()):
                 if candidate.database is database:
                     self._open(name)
                     return candidate
@@ -249,20 +294,6 @@ class Databases(Mapping[str, peewee.Database]):
         entry = self.entry_of(database)
         return None if entry is None else entry.name
 
-    @property
-    def has_tenants(self) -> bool:
-        """Whether a database here is flagged as a tenant's."""
-        return any(entry.settings.tenant for entry in self.entries.values())
-
-    def is_tenant(self, name: str) -> bool:
-        """Whether a database is a tenant's: its settings say ``tenant = true``.
-
-        Args:
-            name: a database name.
-        """
-        entry = self.entries.get(name)
-        return entry is not None and entry.settings.tenant
-
     def unknown(self, name: str) -> UnknownDatabase:
         """The error for a name that is not here."""
         if not self.entries:
@@ -274,19 +305,19 @@ class Databases(Mapping[str, peewee.Database]):
         return UnknownDatabase(f"No database is called {shown(name)}; {nearest(name, self.entries)}.")
 
     def _open(self, name: str) -> peewee.Database:
-        entry = self.entries.get(name)
+        entry = self.entries.get(name) or self._resolving.find(name)
         if entry is None:
             raise self.unknown(name)
+        self._make_room()
         database = entry.open()
         for hook in self.on_open:
             hook(entry)
         with self._lock:
-            if self.entries.get(name) is not entry:
+            if entry not in (self.entries.get(name), self._resolving.entries.get(name)):
                 # Removed or replaced meanwhile: the caller's question was asked before that.
                 return database
-            self.live = {**self.live, name: database}
-            self.entry_by_id = {**self.entry_by_id, **{id(one): entry for one in entry.databases()}}
-        return database
+            self._admit(entry)
+            return self.live[name]
 
     # Servers
 
@@ -299,7 +330,7 @@ class Databases(Mapping[str, peewee.Database]):
             NotAsynchronous: outside of asyncio's bridge, for an asynchronous database: use `astatus`.
         """
         found = []
-        for name, entry in self.entries.items():
+        for name, entry in list(self.entries.items()):
             self[name]
             found += status_of(entry)
         return found
@@ -321,7 +352,13 @@ class Databases(Mapping[str, peewee.Database]):
         Raises:
             peewee.OperationalError: a transaction is open; the other databases are closed first.
         """
-        connections.each(_opened(self.entries.values()), connections.give_back)
+        # Not by way of all entries: at the end of each request there may be thousands.
+        mine = [one for one in connections.connected_here() if self._has(one)]
+        connections.each(mine, connections.give_back)
+
+    def _has(self, database: peewee.Database) -> bool:
+        # What the user made may be in use before it is looked up here.
+        return id(database) in self.entry_by_id or self._given.get(id(database)) is database
 
     async def aclose(self) -> None:
         """Give back what this task opened, on asynchronous databases too.
@@ -329,7 +366,7 @@ class Databases(Mapping[str, peewee.Database]):
         Raises:
             peewee.OperationalError: a transaction is open; the other databases are closed first.
         """
-        await connections.aeach(_opened(self.entries.values()), connections.agive_back)
+        await connections.aeach(_opened(self.every_entry()), connections.agive_back)
 
     def close_all(self) -> None:
         """Close every connection of every thread; a query that is running elsewhere fails.
@@ -338,11 +375,11 @@ class Databases(Mapping[str, peewee.Database]):
             peewee.OperationalError: a transaction is open here, or in another thread on a database without
                 a pool; the other databases are closed first.
         """
-        connections.each(_opened(self.entries.values()), connections.close_everything)
+        connections.each(_opened(self.every_entry()), connections.close_everything)
 
     async def aclose_all(self) -> None:
         """Close every connection and the pools of asynchronous databases."""
-        await connections.aeach(_opened(self.entries.values()), connections.aclose_everything)
+        await connections.aeach(_opened(self.every_entry()), connections.aclose_everything)
 
     def dispose(self) -> None:
         """Forget every connection without closing it; a forked child does this by itself.
@@ -350,12 +387,15 @@ class Databases(Mapping[str, peewee.Database]):
         The connections still belong to the parent process, so nothing is sent on them.
         """
         self._new_locks()
-        for database in _opened(self.entries.values()):
+        for database in _opened(self.every_entry()):
             connections.forget(database)
 
     def _new_locks(self) -> None:
         self._lock = threading.Lock()
-        for entry in self.entries.values():
+        self._resolving.start_afresh()
+        if self._governor is not None:
+            self._governor.start_afresh()
+        for entry in self.every_entry():
             entry.start_afresh()
 
     # Tables
@@ -381,7 +421,9 @@ class Databases(Mapping[str, peewee.Database]):
             model.drop_table(**options)
 
     def __repr__(self) -> str:
-        return f"<Databases: {', '.join(self.entries) or 'not configured'}>"
+        names = self.names
+        more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
+        return f"<Databases: {', '.join(names[:LISTED]) or 'not configured'}{more}>"
 
 
 # Not in Peewee's type stubs.
@@ -398,6 +440,10 @@ def _let_go(database: peewee.Database) -> None:
     connections.close_idle(database)
 
 
+def _tenants_of(entries: Mapping[str, Entry]) -> int:
+    return sum(entry.settings.tenant for entry in entries.values())
+
+
 def _refuse_in_transaction(entries: Iterable[Entry]) -> None:
     for entry in entries:
         if entry.database is not None and connections.has_transaction(entry.database):
@@ -409,7 +455,12 @@ def _refuse_in_transaction(entries: Iterable[Entry]) -> None:
 _registries: weakref.WeakSet[Databases] = weakref.WeakSet()
 
 
-def require_known(name: str, what: object, among: Iterable[Databases] = ()) -> None:
+def registries() -> list[Databases]:
+    """Return every registry that there is."""
+    return list(_registries)
+
+
+def require_known(name: str, what: object, among: Collection[Databases] = ()) -> None:
     """Raise `UnknownDatabase` if none of some registries knows a name.
 
     Args:
@@ -417,8 +468,10 @@ def require_known(name: str, what: object, among: Iterable[Databases] = ()) -> N
         what: what names it, for the message.
         among: the registries; all that there are when none is given.
     """
+    if not among and name in databases.entries:
+        return
     registries = list(among) or list(_registries)
-    if not any(name in registry for registry in registries):
+    if not any(registry.knows(name) for registry in registries):
         known = [one for registry in registries for one in registry.names]
         raise UnknownDatabase(f"{what!r}: no database is called {shown(name)}; {nearest(name, known)}.")
 
@@ -438,7 +491,7 @@ def with_transaction() -> list[peewee.Database]:
     return [
         database
         for registry in list(_registries)
-        for database in registry.live.values()
+        for database in list(registry.live.values())
         if connections.has_transaction(database)
     ]
 

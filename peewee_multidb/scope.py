@@ -267,7 +267,9 @@ class use_db:
         return (*own, *(renamed(node.parent, name) for name in self.renames.values()))
 
     def _check_known(self) -> None:
-        among = {model._meta.home.registry for model in self.models}  # type: ignore[attr-defined]
+        among: Any = ()
+        if self.models:
+            among = {model._meta.home.registry for model in self.models}  # type: ignore[attr-defined]
         for name in (self.name, *self.renames.values()):
             if name is not None:
                 require_known(name, self, among)

@@ -12,11 +12,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import peewee
 
-from .home import Home
+if TYPE_CHECKING:
+    # A model's home may hold a sharding rule that is kept in a registry, which switches scopes.
+    from .home import Home
 
 __all__ = ["Boundary", "Entry", "Lock", "Scope", "Target", "confined", "current", "pop", "push", "switch"]
 

@@ -29,6 +29,7 @@ COMMANDS = {
     "shards": "shards:shards",
     "rebalance": "rebalance:rebalance",
     "recover": "recover:recover",
+    "serve": "serve:serve",
     "completion": "completion:completion",
 }
 

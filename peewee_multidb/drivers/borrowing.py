@@ -6,8 +6,8 @@ finds connections that belong to that work alone, and that are given back when i
 
 * what the thread or task that began it has opened, by `Borrowed.end` or `Borrowed.aend`;
 * what another thread has opened, to which the context was copied (``asyncio.to_thread``, the thread pool of
-  Starlette), when that copy is dropped, which is when the function returned that ran in it. Nobody else knows:
-  the thread may go on when the request is over.
+  Starlette), when that copy is dropped, which is when the function returned that ran in it. Nothing else
+  tells: the thread may go on when the request is over.
 
 A connection that the thread itself had open before is used as it is and stays open, so that a test can wrap a
 request in its transaction. An event loop's thread serves many requests at once, so there only a transaction
@@ -30,7 +30,7 @@ from typing import Any
 
 import peewee
 
-__all__ = ["Borrowed", "Held", "ThreadState", "current", "disown", "forget", "held", "own", "watch_tasks"]
+__all__ = ["Borrowed", "Held", "ThreadState", "current", "disown", "forget", "held", "own", "switch", "watch_tasks"]
 
 logger = logging.getLogger("peewee_multidb")
 
@@ -51,8 +51,9 @@ class Held:
 #: Every connection on hold, of any thread and any work, by the id of its `Held`.
 held: weakref.WeakValueDictionary[int, Held] = weakref.WeakValueDictionary()
 
-# Whose state it is, by the id of the state.
+# Whose state it is, by the id of the state; and whose states tell nothing.
 _owners: weakref.WeakValueDictionary[int, Any] = weakref.WeakValueDictionary()
+_untold: weakref.WeakValueDictionary[int, Any] = weakref.WeakValueDictionary()
 
 # What was dropped where a lock was taken, for whoever comes next.
 _dropped: deque[dict[int, tuple[Any, dict[str, Any]]]] = deque()
@@ -64,6 +65,19 @@ _returning: set[asyncio.Task[None]] = set()
 def _afresh() -> dict[str, Any]:
     """What Peewee's ``_ConnectionState`` keeps, as it is before there is a connection."""
     return {"closed": True, "conn": None, "ctx": [], "transactions": [], "commit_callbacks": [], "held": None}
+
+
+class _Here(threading.local):
+    """What this thread has connected for itself: the ids of the states of its Database objects.
+
+    Not the states themselves: a connection of another thread ends with the last reference to its state.
+    """
+
+    def __init__(self) -> None:
+        self.states: set[int] = set()
+
+
+_here = _Here()
 
 
 class Borrowed:
@@ -91,6 +105,8 @@ class Borrowed:
     @classmethod
     def begin(cls) -> Borrowed:
         """Begin a piece of work in this context; `end` or `aend` has to follow in this context."""
+        if _kind is not ThreadState:
+            _watch_work()
         if _dropped:
             _give_back_dropped()
         work = cls(current())
@@ -132,6 +148,10 @@ class Borrowed:
             return True
         name = getattr(database, "database", None)
         return name in ("", ":memory:")
+
+    def opened(self) -> list[Any]:
+        """Return the databases that this work has a connection of."""
+        return [database for database, keeps in self._states.values() if not keeps["closed"]]
 
     def note_task(self, database: Any, state: Any) -> None:
         """Note that a task has opened a connection of an asynchronous database.
@@ -200,6 +220,9 @@ _current: ContextVar[Borrowed | None] = ContextVar("peewee_multidb_borrowed", de
 
 #: Return the piece of work that this context is in, or None.
 current = _current.get
+
+#: Make a piece of work the current one, without regard to the one before.
+switch = _current.set
 
 
 def _leave(work: Borrowed) -> None:
@@ -295,18 +318,35 @@ def _field(name: str) -> Any:
     return property(get, put)
 
 
-class ThreadState(peewee._ConnectionLocal):
-    """Peewee's state of each thread, or of the piece of work that the thread is at."""
+class WatchedState(peewee._ConnectionLocal):
+    """Peewee's state of each thread, whose connections the forking thread can find as well."""
+
+    held: Held | None
+
+    def __init__(self) -> None:
+        # In each thread, when it first looks; what is kept for a piece of work is not touched by that.
+        self.__dict__.update(_afresh())
+
+    def set_connection(self, conn: Any) -> None:
+        super().set_connection(conn)
+        self.held = one = Held(conn, self, self.transactions)
+        held[id(one)] = one
+        _here.states.add(id(self))
+
+    def reset(self) -> None:
+        super().reset()
+        self.held = None
+        _here.states.discard(id(self))
+
+
+class ThreadState(WatchedState):
+    """The same for each piece of work that a thread is at."""
 
     closed = _field("closed")
     conn = _field("conn")
     ctx = _field("ctx")
     transactions = _field("transactions")
     commit_callbacks = _field("commit_callbacks")
-
-    def __init__(self) -> None:
-        # In each thread, when it first looks; what is kept for a piece of work is not touched by that.
-        self.__dict__.update(_afresh())
 
     def _now(self) -> dict[str, Any]:
         work = _current.get()
@@ -317,13 +357,20 @@ class ThreadState(peewee._ConnectionLocal):
         now.update(_afresh(), conn=conn, closed=False)
         now["held"] = one = Held(conn, self, now["transactions"])
         held[id(one)] = one
+        if now is self.__dict__:
+            _here.states.add(id(self))
 
     def reset(self) -> None:
-        self._now().update(_afresh())
+        now = self._now()
+        now.update(_afresh())
+        if now is self.__dict__:
+            _here.states.discard(id(self))
 
 
 def disown() -> None:
     """Leave the piece of work that is under way, in a forked child: its connections are the parent's."""
+    global _kind_lock
+    _kind_lock = threading.Lock()  # another thread of the parent may have held it
     _current.set(None)
     _dropped.clear()
 
@@ -334,6 +381,7 @@ def forget(database: Any) -> None:
     state.reset()
     if isinstance(state, ThreadState):
         state.__dict__.update(_afresh())
+        _here.states.discard(id(state))
 
 
 def own(database: Any) -> None:
@@ -342,13 +390,44 @@ def own(database: Any) -> None:
     Threads that have a connection keep it.
     """
     state = database._state
-    if type(state) is peewee._ConnectionLocal:
-        state.__class__ = ThreadState
-        if state.__dict__["conn"] is not None:
-            one = Held(state.__dict__["conn"], state, state.__dict__["transactions"])
-            state.__dict__["held"] = held[id(one)] = one
-    if isinstance(state, ThreadState):
-        _owners[id(state)] = database
+    with _kind_lock:
+        if type(state) is peewee._ConnectionLocal:
+            state.__class__ = _kind
+            conn = state.__dict__["conn"]
+            one = None if conn is None else Held(conn, state, state.__dict__["transactions"])
+            state.__dict__["held"] = one
+            if one is not None:
+                held[id(one)] = one
+                _here.states.add(id(state))
+        if isinstance(state, WatchedState):
+            _owners[id(state)] = database
+        else:
+            _untold[id(database)] = database
+
+
+def opened_here() -> list[Any]:
+    """Return the synchronous databases that this thread, or its piece of work, may have a connection of."""
+    found = [_owners.get(key) for key in list(_here.states)]
+    work = _current.get()
+    if work is not None and work.thread == threading.get_ident():
+        found += work.opened()
+    return [database for database in found if database is not None] + list(_untold.values())
+
+
+#: What `own` makes of a state. Looking for a piece of work costs each query a microsecond or two, so that is
+#: not done before the process has begun the first one.
+_kind: type[WatchedState] = WatchedState
+_kind_lock = threading.Lock()
+
+
+def _watch_work() -> None:
+    """Let every state ask from now on which piece of work its thread is at."""
+    global _kind
+    with _kind_lock:
+        _kind = ThreadState
+        for database in list(_owners.values()):
+            if type(database._state) is WatchedState:
+                database._state.__class__ = ThreadState
 
 
 def watch_tasks(database: Any) -> None:

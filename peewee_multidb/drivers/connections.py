@@ -34,6 +34,7 @@ __all__ = [
     "agive_back",
     "close_everything",
     "close_idle",
+    "connected_here",
     "drop",
     "each",
     "forget",
@@ -143,6 +144,11 @@ def in_background(
         done()
 
 
+def connected_here() -> list[Any]:
+    """Return the databases that this thread may have a connection of, without a look at all the others."""
+    return borrowing.opened_here()
+
+
 def give_back(database: Any) -> None:
     """Close this thread's connection, or return it to its pool. Asynchronous databases are left alone."""
     if not is_async(database) and not database.is_closed():
@@ -151,10 +157,10 @@ def give_back(database: Any) -> None:
 
 async def agive_back(database: Any) -> None:
     """Give back this task's connection of an asynchronous database, or this thread's of another."""
-    if is_async(database):
-        await database.aclose()
-    else:
+    if not is_async(database):
         give_back(database)
+    elif id(asyncio.current_task()) in database._state._states:
+        await database.aclose()
 
 
 def drop(database: Any) -> None:

@@ -19,6 +19,7 @@ from ..replicas import causal_token, use_causal_token
 from .replies import Refusal, Reply
 from .request import Request
 from .rules import Choice, Rules
+from .steps import Outside
 
 __all__ = ["Visit"]
 
@@ -31,7 +32,7 @@ class Visit:
         request: the request.
     """
 
-    __slots__ = ("_entered", "_marks", "_rules", "_work", "request", "tenant")
+    __slots__ = ("_entered", "_marks", "_outside", "_rules", "_work", "request", "tenant")
 
     def __init__(self, rules: Rules, request: Request) -> None:
         self._rules = rules
@@ -39,6 +40,7 @@ class Visit:
         self.tenant: str | None = None
         self._entered: list[AbstractContextManager[Any]] = []
         self._marks: dict[Any, Any] = {}
+        self._outside = Outside()
         self._work = Borrowed.begin()
 
     def enter(self, choice: Choice) -> None:
@@ -72,19 +74,27 @@ class Visit:
         while self._entered:
             self._entered.pop().__exit__(None, None, None)
 
+    def suspend(self) -> None:
+        """Put this context back as it was before the request, which goes on in a copy of it."""
+        self._outside.restore()
+
     def leave(self) -> None:
         """Leave everything, give back the connections and roll back what was left open."""
         try:
             self._leave_scopes()
         finally:
             self._work.end()
+            self._outside.restore()
 
     async def aleave(self) -> None:
         """Leave everything as `leave` does, in a coroutine."""
         try:
             self._leave_scopes()
         finally:
-            await self._work.aend()
+            try:
+                await self._work.aend()
+            finally:
+                self._outside.restore()
 
     # The causal token
 

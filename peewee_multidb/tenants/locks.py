@@ -46,7 +46,7 @@ class use_tenant(scope.use_db):
         TenantLocked: on entering, inside of the lock of another tenant.
     """
 
-    __slots__ = ("shared", "tenant")
+    __slots__ = ("names", "shared", "tenant")
 
     def __init__(
         self,
@@ -58,7 +58,9 @@ class use_tenant(scope.use_db):
         **renames: str,
     ) -> None:
         super().__init__(name, unlock=unlock, **renames)
-        names = self._names()
+        own = () if name is None else (name,)
+        #: The databases of the tenant.
+        self.names = names = tuple(dict.fromkeys((*own, *renames.values())))
         if not names:
             raise ConfigurationError("use_tenant() selects nothing; give a database name or a rename.")
         if tenant is None and len(names) > 1:
@@ -74,10 +76,9 @@ class use_tenant(scope.use_db):
     def _entered(self) -> Scope:
         self._check_known()
         around = scope.current()
-        names = self._names()
         is_strict = not any_tenants()
         if not is_strict:
-            for name in names:
+            for name in self.names:
                 if not is_tenant(name):
                     raise UnknownDatabase(
                         f"{self!r}: database {shown(name)} is no tenant's: its settings lack tenant = true."
@@ -85,10 +86,6 @@ class use_tenant(scope.use_db):
         if around is not None and around.lock is not None and not self.unlock:
             around.lock.check_names((*self._meant(Scope(self, around)), *self.shared), repr(self))
         return Boundary(self, around, TenantLock(self, is_strict))
-
-    def _names(self) -> tuple[str, ...]:
-        own = () if self.name is None else (self.name,)
-        return tuple(dict.fromkeys((*own, *self.renames.values())))
 
     def __repr__(self) -> str:
         inner = super().__repr__().removeprefix("use_db")
@@ -104,7 +101,7 @@ class TenantLock:
         self.tenant = entry.tenant
         self._entry = entry
         self._is_strict = is_strict
-        self._names = entry.shared.union(entry._names())
+        self._names = entry.shared.union(entry.names)
 
     def check_names(self, names: tuple[str, ...], what: str) -> None:
         """Raise if one of these names may not be entered inside.

@@ -161,13 +161,13 @@ class Block:
             return  # in no bridge, so that nothing can be sent there either
         if connections.is_async(database) and self._owner[3] == "with" and owner[2] is not self._owner[2]:
             raise NotAsynchronous(
-                f"{name!r} is an asynchronous database, and the block around the query was entered by `with`. "
-                "Write `async with atomic():`."
+                f"{name!r} is an asynchronous database, and the block around the query was entered by "
+                "`with`. Write `async with atomic():`."
             )
         if self._owner[3] == "async with" and not connections.is_async(database):
             raise NotAsynchronous(
-                f"async with atomic(): {name!r} is a {type(database).__name__}, not an asynchronous database. "
-                "Use `with atomic(...)` for it, or a URL such as postgresql+asyncpg://."
+                f"async with atomic(): {name!r} is a {type(database).__name__}, not an asynchronous "
+                "database. Use `with atomic(...)` for it, or a URL such as postgresql+asyncpg://."
             )
         self.add(name, database)
 

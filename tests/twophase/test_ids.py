@@ -6,7 +6,15 @@ import os
 
 import pytest
 
-from peewee_multidb.twophase.ids import MOST_BRANCHES, NOWHERE, _own_start, new_gid, new_log_id, parse_gid, parse_xid
+from peewee_multidb.twophase.ids import (
+    MOST_BRANCHES,
+    NOWHERE,
+    _own_start,
+    new_gid,
+    new_log_id,
+    parse_gid,
+    parse_xid,
+)
 from tests.drivers.test_fork import in_child
 
 

@@ -97,8 +97,9 @@ def test_the_undecided_of_another_machine_waits_for_the_grace(folder: Path) -> N
     assert [one.outcome for one in log_of(databases).every()] == ["rollback"]
 
 
-def test_a_server_that_is_not_reached_is_reported_and_finished_next_time(folder: Path) -> None:
-    url = databases.entries["maria"].settings.url
+def test_a_server_that_is_not_reached_is_reported_and_finished_next_time(
+    folder: Path, mariadb_url: str
+) -> None:
     assert crashing.killed_at(KIND, folder, 5, decided(folder))
     databases.remove("maria")
     databases.add("maria", "mysql://nobody@127.0.0.1:1/nothing")
@@ -108,8 +109,7 @@ def test_a_server_that_is_not_reached_is_reported_and_finished_next_time(folder:
     assert [one.database for one in report.transactions] == ["post"]
     assert any(one.outcome == "commit" for one in log_of(databases).every()), "it is needed next time"
     databases.remove("maria")
-    assert url is not None
-    databases.add("maria", f"mysql://{url.user}:{url.password.reveal() if url.password else ''}@{url.host}:{url.port}/{url.database}")  # type: ignore[attr-defined]
+    databases.add("maria", mariadb_url)
     report = recover(grace=0)
     assert [(one.database, one.state) for one in report.transactions] == [("maria", "committed")]
     assert report.is_clean and crashing.where_is(KIND, 5) == [True, True]
