@@ -486,16 +486,6 @@ def is_tenant(name: str) -> bool:
     return databases.is_tenant(name) or any(registry.is_tenant(name) for registry in list(_registries))
 
 
-def with_transaction() -> list[peewee.Database]:
-    """Return the databases of all registries that this thread or task has a transaction open on."""
-    return [
-        database
-        for registry in list(_registries)
-        for database in list(registry.live.values())
-        if connections.has_transaction(database)
-    ]
-
-
 def _after_fork_in_child() -> None:
     # The connections, those of databases that left their registry too, are the business of `connections`.
     for registry in list(_registries):

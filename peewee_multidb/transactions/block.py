@@ -18,11 +18,11 @@ from .. import causality, routing
 from ..drivers import connections, traits_of
 from ..errors import ConfigurationError, NotAsynchronous, NotTransactional
 from ..home import Home
-from ..registry import Databases, with_transaction
+from ..registry import Databases, registries
 from ..twophase import MOST_BRANCHES, Branch, Commit, Gid, Log, log_of, new_gid
 from .outcome import Outcome
 
-__all__ = ["Block", "after_commit", "current", "enlist"]
+__all__ = ["Block", "after_commit", "current", "enlist", "with_transaction"]
 
 _open: ContextVar[Block | None] = ContextVar("peewee_multidb_block", default=None)
 
@@ -360,6 +360,16 @@ def enlist(home: Home, database: Any, writes: bool = False) -> None:
     if block is not None and block.is_joinable:
         name = home.registry.name_of(database) or routing.describe(home, database)
         block.cover(database, name, writes)
+
+
+def with_transaction() -> list[Any]:
+    """Return the databases of all registries that this thread or task has a transaction open on."""
+    return [
+        database
+        for registry in registries()
+        for database in list(registry.live.values())
+        if connections.has_transaction(database)
+    ]
 
 
 def _here() -> tuple[int, Any, Any, str]:
