@@ -285,9 +285,7 @@ class Block:
         if not preparing or len(preparing) + (self._last is not None) < 2:
             return None
         last = self._last
-        is_log = last is not None and self._is_logs(
-            last.database, self.two_phase[0].entry_of(last.database)
-        )
+        is_log = last is not None and self._is_logs(last.database, self.two_phase[0].entry_of(last.database))
         return Commit(self._log, self._gid, preparing, last, is_log)
 
     def _finish_several(self, exc: tuple[Any, ...], commit: Commit | None) -> list[Branch]:

@@ -12,6 +12,7 @@ from .block import current
 
 __all__ = ["warn_if_uncovered"]
 
+
 def warn_if_uncovered(home: Home, database: Any, what: str) -> None:
     """Warn of a write to a database that the open blocks do not cover.
 

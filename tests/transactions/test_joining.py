@@ -242,7 +242,9 @@ def test_a_decorated_function_joins(two: None) -> None:
 
 @pytest.fixture
 def mixed(tmp_path: Path) -> Iterator[None]:
-    databases.configure({"lite": f"sqlite+aiosqlite:///{tmp_path}/a.db", "post": f"sqlite:///{tmp_path}/b.db"})
+    databases.configure(
+        {"lite": f"sqlite+aiosqlite:///{tmp_path}/a.db", "post": f"sqlite:///{tmp_path}/b.db"}
+    )
     yield
     databases.close_all()
     databases.configure({})

@@ -97,9 +97,7 @@ def test_a_settings_file_and_the_environment_can_name_it(
 
 
 def test_a_read_only_database_and_a_private_one_are_refused(folder: Path) -> None:
-    registry = Databases(
-        {"memory": "sqlite://", "still": {"url": "sqlite:///a.db", "read_only": True}}
-    )
+    registry = Databases({"memory": "sqlite://", "still": {"url": "sqlite:///a.db", "read_only": True}})
     for name in registry:
         with pytest.raises(ConfigurationError, match="Name another one"):
             recover(registry, name)

@@ -270,9 +270,7 @@ def test_a_database_that_cannot_be_told_is_committed_later_and_the_warning_says_
     assert counts(Post, Maria) == [1, 1]
 
 
-def test_a_server_without_prepared_transactions_says_what_to_set(
-    mariadb_url: str, folder: Path
-) -> None:
+def test_a_server_without_prepared_transactions_says_what_to_set(mariadb_url: str, folder: Path) -> None:
     from peewee_multidb.testing.servers import PostgresServer
 
     server = PostgresServer()
