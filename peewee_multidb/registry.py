@@ -463,14 +463,6 @@ def registries() -> list[Databases]:
     return list(_registries)
 
 
-def with_transaction() -> list[peewee.Database]:
-    """Return the databases of all registries that this thread or task has a transaction open on."""
-    return [
-        database
-        for registry in list(_registries)
-        for database in registry.live.values()
-        if connections.has_transaction(database)
-    ]
 
 
 def _after_fork_in_child() -> None:

@@ -213,7 +213,13 @@ class Run:
             text=True,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            env={**os.environ, "PATH": path, "PYTHONPATH": str(EXAMPLES), "COLUMNS": "80", "PYTHONWARNINGS": QUIET},
+            env={
+                **os.environ,
+                "PATH": path,
+                "PYTHONPATH": str(EXAMPLES),
+                "COLUMNS": "80",
+                "PYTHONWARNINGS": QUIET,
+            },
         )
         failed = done.returncode != 0 and "Traceback" not in expected
         if failed:

@@ -28,7 +28,7 @@ PLUGIN = "pytest_peewee_multidb.py"
 #: The plan of the house: a room may import rooms of its own level or below.
 LEVELS = {
     **dict.fromkeys(["errors", "urls", "settings", "config", "statements", "version"], 0),
-    **dict.fromkeys(["finding", "tomlfile"], 0),
+    **dict.fromkeys(["callers", "finding", "tomlfile"], 0),
     **dict.fromkeys(["causality", "drivers", "entry", "home", "registry", "scope", "server", "status"], 1),
     **dict.fromkeys(["stack", "stepping", "tenants"], 1),
     **dict.fromkeys(["routing", "replicas", "shards", "transactions", "twophase"], 2),

@@ -15,8 +15,7 @@ from typing import Any
 
 from ..drivers import races
 from ..errors import ConfigurationError, PartialCommit, ShardMoved
-from ..registry import with_transaction
-from .block import Block, current
+from .block import Block, current, with_transaction
 
 __all__ = ["Attempt", "Attempts", "run", "run_async"]
 

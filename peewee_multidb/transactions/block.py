@@ -18,11 +18,11 @@ from .. import causality, routing
 from ..drivers import connections, traits_of
 from ..errors import ConfigurationError, NotAsynchronous, NotTransactional
 from ..home import Home
-from ..registry import Databases, with_transaction
+from ..registry import Databases, registries
 from ..twophase import MOST_BRANCHES, Branch, Commit, Gid, Log, log_of, new_gid
 from .outcome import Outcome
 
-__all__ = ["Block", "after_commit", "current", "enlist"]
+__all__ = ["Block", "after_commit", "current", "enlist", "with_transaction"]
 
 _open: ContextVar[Block | None] = ContextVar("peewee_multidb_block", default=None)
 
@@ -161,13 +161,13 @@ class Block:
             return  # in no bridge, so that nothing can be sent there either
         if connections.is_async(database) and self._owner[3] == "with" and owner[2] is not self._owner[2]:
             raise NotAsynchronous(
-                f"{name} is an asynchronous database, and the block around the query was entered by `with`. "
-                "Write `async with atomic():`."
+                f"{name!r} is an asynchronous database, and the block around the query was entered by "
+                "`with`. Write `async with atomic():`."
             )
         if self._owner[3] == "async with" and not connections.is_async(database):
             raise NotAsynchronous(
-                f"async with atomic(): {name} is a {type(database).__name__}, not an asynchronous database. "
-                "Use `with atomic(...)` for it, or a URL such as postgresql+asyncpg://."
+                f"async with atomic(): {name!r} is a {type(database).__name__}, not an asynchronous "
+                "database. Use `with atomic(...)` for it, or a URL such as postgresql+asyncpg://."
             )
         self.add(name, database)
 
@@ -285,9 +285,7 @@ class Block:
         if not preparing or len(preparing) + (self._last is not None) < 2:
             return None
         last = self._last
-        is_log = last is not None and self._is_logs(
-            last.database, self.two_phase[0].entry_of(last.database)
-        )
+        is_log = last is not None and self._is_logs(last.database, self.two_phase[0].entry_of(last.database))
         return Commit(self._log, self._gid, preparing, last, is_log)
 
     def _finish_several(self, exc: tuple[Any, ...], commit: Commit | None) -> list[Branch]:
@@ -360,6 +358,16 @@ def enlist(home: Home, database: Any, writes: bool = False) -> None:
     if block is not None and block.is_joinable:
         name = home.registry.name_of(database) or routing.describe(home, database)
         block.cover(database, name, writes)
+
+
+def with_transaction() -> list[Any]:
+    """Return the databases of all registries that this thread or task has a transaction open on."""
+    return [
+        database
+        for registry in registries()
+        for database in list(registry.live.values())
+        if connections.has_transaction(database)
+    ]
 
 
 def _here() -> tuple[int, Any, Any, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,6 +11,15 @@ from ..errors import PartialCommit
 from ..twophase import Branch, Commit
 
 __all__ = ["Outcome"]
+
+
+def _require_alive(branch: Branch) -> None:
+    try:
+        branch.require_alive()
+    except BaseException as error:
+        with contextlib.suppress(Exception):  # the error that is under way says why
+            branch.leave((type(error), error, error.__traceback__))
+        raise
 
 
 class Outcome:
@@ -43,7 +53,7 @@ class Outcome:
         for branch in reversed(branches):
             try:
                 if several and branch.is_outermost and self._seen()[0] is None:
-                    branch.require_alive()
+                    _require_alive(branch)
                 branch.leave(self._seen())
             except BaseException as error:
                 self._failed(branch, error)

@@ -1,29 +1,16 @@
-"""The warning for a write that escapes the open blocks, at the line of the user's that made it."""
+"""The warning for a write that escapes the open blocks."""
 
 from __future__ import annotations
 
-import os
-import sys
-import warnings
-from pathlib import Path
-from types import FrameType
 from typing import Any
 
-import peewee
-import playhouse  # type: ignore[import-untyped]
-
 from .. import routing
+from ..callers import warn_user
 from ..errors import UncoveredWrite
 from ..home import Home
 from .block import current
 
 __all__ = ["warn_if_uncovered"]
-
-_NOT_THE_USER = (
-    str(Path(__file__).parents[1]) + os.sep,
-    str(Path(playhouse.__file__).parent) + os.sep,
-    peewee.__file__,
-)
 
 
 def warn_if_uncovered(home: Home, database: Any, what: str) -> None:
@@ -44,29 +31,4 @@ def warn_if_uncovered(home: Home, database: Any, what: str) -> None:
             f"(it covers {names}): the write stays even if the block is rolled back. "
             f"Add {here} to atomic(...)."
         )
-        frame = _user_frame()
-        if frame is None:
-            warnings.warn(message, UncoveredWrite)
-        else:
-            # Not by a stacklevel: how deep Peewee is depends on the method that was called.
-            warnings.warn_explicit(
-                message,
-                UncoveredWrite,
-                frame.f_code.co_filename,
-                frame.f_lineno,
-                frame.f_globals.get("__name__"),
-                frame.f_globals.setdefault("__warningregistry__", {}),
-            )
-
-
-def _user_frame() -> FrameType | None:
-    """Return the innermost frame that belongs neither to Peewee nor to this package."""
-    frame: FrameType | None = sys._getframe()
-    bridge = sys.modules.get("greenlet")
-    while frame is not None and frame.f_code.co_filename.startswith(_NOT_THE_USER):
-        frame = frame.f_back
-        if frame is None and bridge is not None:
-            # The bottom of a greenlet of the asyncio bridge: its caller waits in the parent.
-            parent = bridge.getcurrent().parent
-            frame, bridge = parent and parent.gr_frame, None
-    return frame
+        warn_user(message, UncoveredWrite)

@@ -221,4 +221,3 @@ def listed(database: Any, two_phase: Any) -> list[str]:
     rows = database.execute_sql(two_phase.recover).fetchall()
     found = [row[two_phase.recovered_xid] for row in rows]
     return [one.decode("ascii", "replace") if isinstance(one, bytes) else str(one) for one in found]
-

@@ -296,22 +296,27 @@ def log_of(registry: Databases, given: str | os.PathLike[str] | None = None) -> 
     where = given if given is not None else registry.transaction_log
     where = os.fspath(where) if where is not None else DEFAULT_LOG
     entry = registry.entries.get(where)
+    if entry is None:
+        where = _path(registry, where)
     with _lock:
         logs = _of_registry.setdefault(registry, {})
         known = logs.get(where)
         if known is None or known[0] is not entry:
-            log = _file(registry, where) if entry is None else _named(registry, where)
+            log = _file(where) if entry is None else _named(registry, where)
             known = logs[where] = (entry, log)
         return known[1]
 
 
-def _file(registry: Databases, path: str) -> Log:
+def _path(registry: Databases, path: str) -> str:
     if Path(path).name == path and not Path(path).suffix:
         raise ConfigurationError(
             f"transaction_log = {path!r} is neither a database, {nearest(path, registry.entries)}, nor the "
             "path of a file, which has a suffix or a folder: 'transactions.db'."
         )
-    path = str(Path(path).absolute())
+    return str(Path(path).absolute())
+
+
+def _file(path: str) -> Log:
     database = SqliteDatabase(path, pragmas=PRAGMAS, thread_safe=False, check_same_thread=False)
     connections.watch(database)
     return Log(database, f"the file {path}", None, True)

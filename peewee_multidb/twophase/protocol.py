@@ -15,12 +15,12 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import warnings
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 import peewee
 
+from ..callers import warn_user
 from ..drivers import connections
 from ..errors import InDoubt, PartialCommit, TwoPhaseError
 from .branches import Branch
@@ -98,11 +98,10 @@ class Commit:
         """Say that the work is committed and some databases do not know yet."""
         if pending:
             names = ", ".join(repr(branch.name) for branch in pending)
-            warnings.warn(
+            warn_user(
                 f"The block is committed, and {names} could not be told yet: what was written there is not "
                 f"seen, and stays locked, until then. {NEXT}. (The transaction is {self._gid}.)",
                 InDoubt,
-                stacklevel=2,
             )
 
     # The decision

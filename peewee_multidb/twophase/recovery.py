@@ -279,8 +279,10 @@ class _Recovery:
                 may, why = self._may_decide(gid)
                 if not may:
                     return None, why
-                decided = found._replace(outcome=ROLLBACK) if self._dry_run else decisions.settle(
-                    gid.text, ROLLBACK
+                decided = (
+                    found._replace(outcome=ROLLBACK)
+                    if self._dry_run
+                    else decisions.settle(gid.text, ROLLBACK)
                 )
         except Exception as error:
             return None, f"{place!r} knows the decision and is not reached ({type(error).__name__}: {error})"

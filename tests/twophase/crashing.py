@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from peewee_multidb import RecoveryReport, atomic, databases, recover
 from peewee_multidb.twophase import log_of
 from peewee_multidb.twophase.branches import listed
 from tests.engines import Lite, Maria, Post
+from tests.scale import scaled
 
 #: What every statement goes through, whichever Database class it is.
 METHODS = ("execute_sql", "begin", "commit", "rollback")
@@ -109,6 +110,18 @@ def steps_of(kind: str, folder: Path) -> int:
     """Return how many steps the block has, once there are a log and its tables."""
     write(kind, folder, -1, -1, lambda: None)
     return write(kind, folder, 0, -1, lambda: None)
+
+
+def chosen(steps: int, share: int = 1) -> Iterator[tuple[int, int]]:
+    """Yield numbers of rounds, from 1, and the step of each; every step has its turn when there are as many.
+
+    Args:
+        steps: how many there are.
+        share: one in so many is enough, unless the tests are told to do more.
+    """
+    stride = next(one for one in (7, 5, 11, 13) if steps % one)
+    for n in range(scaled(-(-steps // share))):
+        yield n + 1, n * stride % steps + 1
 
 
 def killed_at(kind: str, folder: Path, n: int, at: int) -> bool:

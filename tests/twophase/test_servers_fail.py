@@ -12,7 +12,6 @@ import pytest
 
 from peewee_multidb import InDoubt, PartialCommit, TwoPhaseError, databases
 from peewee_multidb.testing.servers import MariaDBServer, NetworkProxy, PostgresServer
-from tests.scale import scaled
 from tests.twophase import crashing
 
 KIND = "two and a file"
@@ -69,8 +68,7 @@ def test_a_network_that_is_cut_at_any_step(
 ) -> None:
     steps = crashing.steps_of(kind, tmp_path)
     said = []
-    for n in range(1, scaled(steps) + 1):
-        at = (n - 1) % steps + 1
+    for n, at in crashing.chosen(steps, 4):
         said.append(outcome(kind, tmp_path, n, at, proxies[victim].cut))
         proxies[victim].restore()
         check(kind, tmp_path, n, said[-1])
@@ -84,8 +82,7 @@ def test_connections_that_are_reset_at_any_step(
     """The server is there, and takes new connections: who had promised is told on one of those at once."""
     steps = crashing.steps_of(KIND, tmp_path)
     said = []
-    for n in range(1, scaled(steps) + 1):
-        at = (n - 1) % steps + 1
+    for n, at in crashing.chosen(steps, 4):
         said.append(outcome(KIND, tmp_path, n, at, proxies[victim].reset))
         check(KIND, tmp_path, n, said[-1])
     assert {"committed"} < set(said)
@@ -103,11 +100,8 @@ def test_a_server_that_is_killed_at_some_steps(
         post, maria = (victim.url("own"), mariadb_url) if is_post else (postgres_url, victim.url("own"))
         crashing.prepare(post, maria, tmp_path)
         steps = crashing.steps_of(KIND, tmp_path)
-        rounds = scaled(3)
         said = []
-        for n in range(1, rounds + 1):
-            # From the first promise on, and beyond the decision.
-            at = steps - (n * 5) % (steps // 2 + 1)
+        for n, at in crashing.chosen(steps, 12):
             said.append(outcome(KIND, tmp_path, n, at, victim.kill))
             victim.start()
             check(KIND, tmp_path, n, said[-1])
