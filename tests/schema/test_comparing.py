@@ -118,7 +118,7 @@ def same(found: Differences) -> bool:
     return True
 
 
-@settings(max_examples=scaled(150), suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=scaled(40), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     fields=columns(),
     key=st.sampled_from(list(KEYS)),

@@ -90,7 +90,7 @@ def test_types_that_peewee_has_no_field_for_come_back_as_they_are(
 
 
 @settings(
-    max_examples=scaled(80),
+    max_examples=scaled(24),
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(
