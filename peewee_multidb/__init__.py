@@ -11,6 +11,7 @@ from .errors import (
     ConfigurationError,
     CrossDatabaseQuery,
     DatabaseNotAllowed,
+    InDoubt,
     InvalidShardKey,
     InvalidTenant,
     MissingShardKey,
@@ -26,6 +27,7 @@ from .errors import (
     ShardMoved,
     TenantLocked,
     TooManyConnections,
+    TwoPhaseError,
     UncoveredWrite,
     UnknownDatabase,
     WrongShard,
@@ -50,7 +52,8 @@ from .shards import (
 from .shards.everywhere import all_shards
 from .tenants.locks import current_tenant, use_tenant
 from .tenants.names import check_tenant_name
-from .transactions import atomic
+from .transactions import after_commit, atomic
+from .twophase.recovery import RecoveryReport, arecover, recover
 from .version import __version__
 
 __all__ = [
@@ -61,6 +64,7 @@ __all__ = [
     "DatabaseNotAllowed",
     "Databases",
     "HashShards",
+    "InDoubt",
     "InvalidShardKey",
     "InvalidTenant",
     "LookupShards",
@@ -74,6 +78,7 @@ __all__ = [
     "ReadOnlyDatabase",
     "Rebalance",
     "RebalanceError",
+    "RecoveryReport",
     "Route",
     "ScatterNotSupported",
     "ScatterTimeout",
@@ -84,13 +89,16 @@ __all__ = [
     "StoredMap",
     "TenantLocked",
     "TooManyConnections",
+    "TwoPhaseError",
     "UUID7Field",
     "UncoveredWrite",
     "UnknownDatabase",
     "WrongShard",
     "__version__",
     "adopt",
+    "after_commit",
     "all_shards",
+    "arecover",
     "atomic",
     "causal_token",
     "check_keys",
@@ -101,6 +109,7 @@ __all__ = [
     "databases",
     "explain_route",
     "propagate",
+    "recover",
     "retry_moved",
     "unit_of_work",
     "use_causal_token",

@@ -26,7 +26,19 @@ from .drivers.replication import Position
 if TYPE_CHECKING:
     from .entry import Entry
 
-__all__ = ["Seen", "Unit", "current_unit", "note_write", "own_unit", "resume", "unit_of_work", "write_hook"]
+__all__ = [
+    "Seen",
+    "Unit",
+    "current_unit",
+    "is_note",
+    "note_write",
+    "own_unit",
+    "replace_unit",
+    "resume",
+    "switch_unit",
+    "unit_of_work",
+    "write_hook",
+]
 
 #: More databases than this in one unit, and those that left their registry are forgotten.
 MANY = 64
@@ -131,10 +143,8 @@ _unit: ContextVar[Unit | None] = ContextVar("peewee_multidb_unit", default=None)
 #: Return the unit of work of this thread or task, or None when it has neither written nor begun one.
 current_unit: Callable[[], Unit | None] = _unit.get
 
-
-def resume(unit: Unit | None) -> None:
-    """Make a unit of work that of this thread or task, or begin without any."""
-    _unit.set(unit)
+#: Make a unit of work the current one, without regard to the one before.
+switch_unit: Callable[[Unit | None], Any] = _unit.set
 
 
 def own_unit() -> Unit:
@@ -144,6 +154,13 @@ def own_unit() -> Unit:
         unit = Unit({}, None)
         _unit.set(unit)
     return unit
+
+
+def replace_unit(unit: Unit | None) -> Unit | None:
+    """Make this thread or task go on with another unit of work, and return the one it had."""
+    before = _unit.get()
+    _unit.set(unit)
+    return before
 
 
 class unit_of_work:
@@ -196,6 +213,11 @@ def note_write(entry: Entry) -> None:
         callbacks = database._state.commit_callbacks
         if seen.write not in callbacks:
             callbacks.append(seen.write)
+
+
+def is_note(callback: Any) -> bool:
+    """Whether what a Database object calls after a commit is what `note_write` has left there."""
+    return isinstance(getattr(callback, "__self__", None), Seen)
 
 
 def write_hook(entry: Entry) -> Callable[[Any], None]:

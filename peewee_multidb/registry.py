@@ -45,10 +45,13 @@ class Databases(Mapping[str, peewee.Database]):
         on_fallback: functions to call when a read goes to the primary for want of a replica.
         on_open: functions to call with an `Entry` whose Database objects were made, before anybody uses them;
             what these raise is raised where the database was asked for.
+        on_evict: functions to call with the `Entry` of a database that was closed to make room for another.
         secret_key: what `causal_token` signs with, at least 16 characters; several for a change of keys:
             the first one signs, and each of them is accepted.
+        transaction_log: where two-phase commit writes its decisions: the name of a database, or the path of
+            an SQLite file; None for ``multidb-transactions.db`` in the working directory.
 
-    Each hook but the last gets a `ServerEvent`; what it raises is logged, and the query goes on.
+    Each of the first three hooks gets a `ServerEvent`; what it raises is logged, and the query goes on.
     """
 
     def __init__(self, settings: Mapping[str, Any] | None = None) -> None:
@@ -57,7 +60,9 @@ class Databases(Mapping[str, peewee.Database]):
         self.on_failback: list[Hook] = []
         self.on_fallback: list[Hook] = []
         self.on_open: list[Callable[[Entry], object]] = []
+        self.on_evict: list[Callable[[Entry], object]] = []
         self.secret_key: str | Secret | Sequence[str | Secret] | None = None
+        self.transaction_log: str | PathLike[str] | None = None
         #: The entries by name. Replaced as a whole, never changed: read it without a lock.
         self.entries: dict[str, Entry] = {}
         #: The Database objects that were asked for, by name; replaced as a whole too.
@@ -85,7 +90,7 @@ class Databases(Mapping[str, peewee.Database]):
     def load(self, path: str | PathLike[str] | None = None) -> None:
         """Replace everything by the ``[databases]`` of a TOML file.
 
-        Its ``secret_key``, if it has one, becomes that of the registry.
+        Its ``secret_key`` and its ``transaction_log``, if it has them, become those of the registry.
 
         Args:
             path: the file; relative SQLite paths in it are relative to the working directory. None finds the
@@ -108,11 +113,14 @@ class Databases(Mapping[str, peewee.Database]):
         self._replace(dict(settings.databases))
         if settings.secret_key is not None:
             self.secret_key = settings.secret_key
+        if settings.transaction_log is not None:
+            self.transaction_log = settings.transaction_log
 
     def load_env(self, prefix: str = "MULTIDB_") -> None:
         """Replace everything by databases from environment variables, such as ``MULTIDB_ERP__URL``.
 
-        ``MULTIDB_SECRET_KEY`` or ``MULTIDB_SECRET_KEY_FILE`` gives the ``secret_key``.
+        ``MULTIDB_SECRET_KEY`` or ``MULTIDB_SECRET_KEY_FILE`` gives the ``secret_key``, and
+        ``MULTIDB_TRANSACTION_LOG`` the ``transaction_log``.
 
         Args:
             prefix: what the names of the variables begin with.
@@ -124,6 +132,7 @@ class Databases(Mapping[str, peewee.Database]):
         secrets = secrets_from_env(prefix)
         if secrets is not None:
             self.secret_key = secrets
+        self.transaction_log = os.environ.get(f"{prefix}TRANSACTION_LOG", self.transaction_log)
 
     def add(self, name: str, url_or_database: str | peewee.Database, **options: Any) -> None:
         """Add one database while the program runs.
@@ -402,6 +411,11 @@ def _refuse_in_transaction(entries: Iterable[Entry]) -> None:
 _registries: weakref.WeakSet[Databases] = weakref.WeakSet()
 
 
+def registries() -> list[Databases]:
+    """Return every registry that there is."""
+    return list(_registries)
+
+
 def require_known(name: str, what: object, among: Iterable[Databases] = ()) -> None:
     """Raise `UnknownDatabase` if none of some registries knows a name.
 
@@ -424,6 +438,16 @@ def any_tenants() -> bool:
 def is_tenant(name: str) -> bool:
     """Whether a name is a tenant's in one of the registries."""
     return databases.is_tenant(name) or any(registry.is_tenant(name) for registry in list(_registries))
+
+
+def with_transaction() -> list[peewee.Database]:
+    """Return the databases of all registries that this thread or task has a transaction open on."""
+    return [
+        database
+        for registry in list(_registries)
+        for database in registry.live.values()
+        if connections.has_transaction(database)
+    ]
 
 
 def _after_fork_in_child() -> None:

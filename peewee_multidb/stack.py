@@ -18,7 +18,19 @@ import peewee
 
 from .home import Home
 
-__all__ = ["Boundary", "Confinement", "Entry", "Lock", "Scope", "Target", "confined", "current", "pop", "push", "switch"]
+__all__ = [
+    "Boundary",
+    "Confinement",
+    "Entry",
+    "Lock",
+    "Scope",
+    "Target",
+    "confined",
+    "current",
+    "pop",
+    "push",
+    "switch",
+]
 
 #: A database: the name of a registered one, or a Database object that no registry knows.
 Target = str | peewee.Database
@@ -187,5 +199,3 @@ def pop(entry: Entry) -> None:
         for other in reversed(above):
             rest = other.over(rest)
         _current.set(rest)
-
-

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from peewee_multidb import ConfigurationError
@@ -28,7 +29,10 @@ def test_every_host_is_read_and_written_again(addresses: list[tuple[str, int | N
     assert list(url.addresses) == addresses
     assert (url.host, url.port) == addresses[0] and list(url.alternatives) == addresses[1:]
     assert str(url) == text
-    assert parse_url(str(url)) == url
+    # All of it can be read back but the password, which is not shown.
+    shown = parse_url(str(url))
+    assert replace(shown, password=None) == replace(url, password=None)
+    assert (shown.password is None) is (url.password is None)
 
 
 @given(ADDRESSES)
@@ -50,9 +54,14 @@ def test_a_host_that_is_none_is_refused_and_not_quoted(address: str) -> None:
 
 
 @given(st.text(alphabet="ab1:,[].@/%", max_size=30))
+@example(":@")
+@example("a:b@a")
 def test_no_list_of_hosts_whatever_raises_anything_else(address: str) -> None:
     try:
         url: Any = parse_url(f"mysql://{address}/name")
     except ConfigurationError:
         return
-    assert parse_url(str(url)) == url
+    # All of it can be read back but the password, which is not shown.
+    shown = parse_url(str(url))
+    assert replace(shown, password=None) == replace(url, password=None)
+    assert (shown.password is None) is (url.password is None)

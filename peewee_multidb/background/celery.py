@@ -5,8 +5,8 @@
     app = Celery("shop", broker="redis://")
     connect(app)
 
-Not by signals alone: Celery logs what a handler raises and goes on, so that a task which must not be sent would
-be sent, and one which must not run would run. The class of the tasks does it.
+Not by signals alone: Celery logs what a handler raises and goes on, so that a task which must not be sent
+would be sent, and one which must not run would run. The class of the tasks does it.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ def connect(
 ) -> None:
     """Have the tasks of a Celery application run in the scope that they are sent in.
 
-    Call it where the application is made, in the programs that send and in the worker, before the first task is
-    defined. Each task is a unit of work with connections of its own, which are given back when it ends. A retry
-    keeps its scope; what Celery sends when a task is done, the next one of a chain, the body of a chord or a
-    callback, gets that task's. In a prefork worker each process opens its own connections. A task that is called
-    as a function, or eagerly, stays in the scope of its caller.
+    Call it where the application is made, in the programs that send and in the worker, before the first task
+    is defined. Each task is a unit of work with connections of its own, which are given back when it ends. A
+    retry keeps its scope; what Celery sends when a task is done, the next one of a chain, the body of a chord
+    or a callback, gets that task's. In a prefork worker each process opens its own connections. A task that
+    is called as a function, or eagerly, stays in the scope of its caller.
 
     A task with a ``base`` of its own takes part if that derives from ``app.Task``.
 
@@ -50,9 +50,11 @@ def connect(
         ConfigurationError: Celery is not installed, or the application has tasks already.
     """
     try:
-        from celery import signals
+        from celery import signals  # type: ignore[import-untyped]
     except ImportError:
-        raise ConfigurationError("peewee_multidb.background.celery needs Celery: pip install celery") from None
+        raise ConfigurationError(
+            "peewee_multidb.background.celery needs Celery: pip install celery"
+        ) from None
     if any(not name.startswith("celery.") for name in app._tasks) or app._pending:
         raise ConfigurationError(f"connect({app!r}): call it before the first task is defined.")
     app.task_cls = _scoped(app.Task, JobOptions(registry, max_age, required), registry)
@@ -92,7 +94,7 @@ def _run(function: Any, args: Any, kwargs: Any) -> Any:
 
 
 def _to_send(task_id: Any, registry: Databases | None) -> dict[str, str]:
-    """Return the headers for a task: those of the task that is running if it is a retry or a sequel of that."""
+    """Return the headers for a task: those of the task that is running for its retry and its sequels."""
     from celery import current_task
 
     if current_task:

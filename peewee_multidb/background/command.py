@@ -11,10 +11,9 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from ..errors import ConfigurationError
-from ..foreach.plan import Names
-from ..foreach.report import Report
-from ..foreach.run import for_each_database
+from ..errors import ConfigurationError, UnknownDatabase, nearest, shown
+from ..foreach import Report, for_each_database
+from ..foreach.plan import Names, checked_names
 from ..registry import Databases, databases
 
 __all__ = ["management_command"]
@@ -32,8 +31,8 @@ def management_command(
     """Decorate a command that works in one database, so that it can be run for any, for several or for all.
 
     The function is called once for each database, in its scope, as `for_each_database` does it. There is no
-    default: a command that is told neither `database` nor `all_databases` refuses, since it would have to guess.
-    Called in Python it takes these besides its own arguments, and returns a `Report`::
+    default: a command that is told neither `database` nor `all_databases` refuses, since it would have to
+        guess. Called in Python it takes these besides its own arguments, and returns a `Report`::
 
         @management_command
         def prune(days): ...
@@ -41,8 +40,7 @@ def management_command(
         prune(30, database="acme")
         prune(30, all_databases=True, workers=8, resume="prune.journal")
 
-    Under click, put it below ``@click.command()``, and what it needs above the function with ``@click.option``.
-    The options ``--database NAME`` (several times for several), ``--all-databases``, ``--workers N`` and
+    Under click, put it below ``@click.command()``, and ``@click.option`` below it. The options ``--database NAME`` (several times for several), ``--all-databases``, ``--workers N`` and
     ``--resume FILE`` are added; it prints the report, and its exit status is 1 when a database failed.
 
     Args:
@@ -54,6 +52,7 @@ def management_command(
 
     Raises:
         ConfigurationError: when it is called: nothing or both of one and all are chosen.
+        UnknownDatabase: when it is called: a chosen one is not among `names`.
     """
     if function is None:
         return functools.partial(management_command, names=names, registry=registry, workers=workers)
@@ -80,9 +79,18 @@ def management_command(
             if context is not None:
                 context.fail(refusal)
             raise ConfigurationError(refusal)
+        # For chosen ones too: to ask for the names may be what makes them known.
+        every = checked_names(names, registry)
+        unknown = [name for name in chosen if name not in every]
+        if unknown:
+            near = nearest(unknown[0], every)
+            refusal = f"{command.__name__}: no database is called {shown(unknown[0])}; {near}."
+            if context is not None:
+                context.fail(refusal)
+            raise UnknownDatabase(refusal)
         report = for_each_database(
             _Bound(command, args, kwargs),
-            names if all_databases else chosen,
+            every if all_databases else chosen,
             registry=registry,
             workers=workers,
             resume=resume,
@@ -120,7 +128,9 @@ def _with_options(run: Command, workers: int) -> Command:
     for option in (
         click.option("--database", multiple=True, metavar="NAME", help="In this database; may be repeated."),
         click.option("--all-databases", is_flag=True, help="In every database."),
-        click.option("--workers", type=click.IntRange(1), default=workers, show_default=True, help="At once."),
+        click.option(
+            "--workers", type=click.IntRange(1), default=workers, show_default=True, help="At once."
+        ),
         click.option("--resume", metavar="FILE", help="Remember what is done, and skip what is."),
     ):
         run = option(run)

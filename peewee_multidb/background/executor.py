@@ -13,8 +13,8 @@ from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from .. import causality
+from ..foreach.work import work
 from .headers import scope_from_headers, scope_headers
-from .work import work
 
 __all__ = ["ScopedExecutor", "ScopedProcessExecutor"]
 
@@ -25,13 +25,13 @@ class ScopedExecutor(ThreadPoolExecutor):
     """A `concurrent.futures.ThreadPoolExecutor` whose jobs run in the scope of whoever submits them.
 
     A job is locked to the tenant that its submitter is locked to, reads what its submitter has written, and
-    what it writes, its submitter reads. It is no part of the submitter's transactions, which belong to another
-    connection.
+    what it writes, its submitter reads. It is no part of the submitter's transactions, which belong to
+    another connection.
 
     Args:
         max_workers: how many threads, at most.
-        give_back: give the connections of each job back when it ends, and roll back what it left open. Without,
-            a thread keeps its connections for its next job, whoever's that is.
+        give_back: give the connections of each job back when it ends, and roll back what it left open.
+            Without, a thread keeps its connections for its next job, whoever's that is.
         options: what a ``ThreadPoolExecutor`` takes besides: ``thread_name_prefix``, ``initializer``,
             ``initargs``.
     """
@@ -89,7 +89,8 @@ class ScopedExecutor(ThreadPoolExecutor):
 class ScopedProcessExecutor(ProcessPoolExecutor):
     """A `concurrent.futures.ProcessPoolExecutor` whose jobs run in the scope of whoever submits them.
 
-    The scope travels as `scope_headers`, so the process-wide registry needs a ``secret_key``, and the processes
+    The scope travels as `scope_headers`, so the process-wide registry needs a ``secret_key``, and the
+    processes
     need the same one: forked, they have it; spawned, they configure their registry when they import the
     function. What a job has written is not known to its submitter.
 

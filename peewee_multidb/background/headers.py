@@ -140,7 +140,7 @@ class scope_from_headers:
     def __enter__(self) -> None:
         self._outside = outside = scope.current(), causality.current_unit()
         scope.switch(None)
-        causality.resume(None)
+        causality.switch_unit(None)
         try:
             token = self._content["causal"]
             self._stack.enter_context(use_causal_token(token, self._registry, max_age=NO_LIMIT))
@@ -149,7 +149,9 @@ class scope_from_headers:
         except BaseException as error:
             self._leave(outside)
             if isinstance(error, UnknownDatabase):
-                raise ScopeRefused(f"the job is refused, for its database is unknown here: {error}") from error
+                raise ScopeRefused(
+                    f"the job is refused, for its database is unknown here: {error}"
+                ) from error
             raise
 
     def __exit__(
@@ -166,7 +168,7 @@ class scope_from_headers:
         finally:
             # Whatever the job entered and did not leave goes with it.
             scope.switch(outside[0])
-            causality.resume(outside[1])
+            causality.switch_unit(outside[1])
 
 
 def _found(headers: Mapping[str, Any] | None) -> Any:
@@ -181,8 +183,8 @@ def _opened(registry: Databases, text: Any, max_age: float | None, required: boo
     if text is None:
         if required:
             raise ScopeRefused(
-                f"the job carries no header {HEADER!r}, so that nobody knows which databases it is for. Send it "
-                "from a program that adds scope_headers(), or allow for jobs without: required=False."
+                f"the job carries no header {HEADER!r}, so that nobody knows which databases it is for. "
+                "Send it from a program that adds scope_headers(), or allow for jobs without: required=False."
             )
         return {"scopes": [], "causal": None}
     from cryptography.fernet import InvalidToken

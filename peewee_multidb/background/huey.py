@@ -26,8 +26,8 @@ def connect(
     """Have the tasks of a Huey run in the scope that they are enqueued in.
 
     Call it where the Huey is made, in the programs that send and in the consumer. Each task is a unit of work
-    with connections of its own, which are given back when it ends. A retry keeps the scope; what follows a task
-    by ``then`` or ``error`` gets the scope of the task. Periodic tasks run outside of every scope.
+    with connections of its own, which are given back when it ends. A retry keeps the scope; what
+    follows a task by ``then`` or ``error`` gets the scope of the task. Periodic tasks run outside of every scope.
 
     Args:
         huey: the ``huey.Huey``.

@@ -7,9 +7,9 @@ from contextlib import contextmanager
 from contextvars import copy_context
 from typing import Any, TypeVar
 
+from ..foreach.work import work
 from ..registry import Databases
 from .headers import scope_from_headers
-from .work import work
 
 __all__ = ["JobOptions", "in_context", "run_job"]
 
@@ -42,13 +42,11 @@ class JobOptions:
             yield
 
 
-def run_job(
-    headers: Mapping[str, Any] | None, fn: Callable[..., T], /, *args: Any, **kwargs: Any
-) -> T:
+def run_job(headers: Mapping[str, Any] | None, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> T:
     """Call a function as one job of a queue that has no integration of its own.
 
-    It runs in the scope of the headers and in a context of its own, so that nothing which it sets is there for
-    the next job of this thread. Its connections are given back, also after an error.
+    It runs in the scope of the headers and in a context of its own, so that nothing which it sets is there
+    for the next job of this thread. Its connections are given back, also after an error.
 
     Args:
         headers: what `scope_headers` returned where the job was sent.

@@ -1,7 +1,8 @@
 """A stack of scopes as JSON can hold it, and back.
 
-What travels is names: of databases, tenants and models. Whoever unpacks them enters them anew, in the order in
-which they were entered, so that a name which is not known there, or a tenant who is none, is refused there.
+What travels is names: of databases, tenants and models. Whoever unpacks them enters them anew, in the order
+in which they were entered, so that a name which is not known there, or a tenant who is none, is refused
+there.
 """
 
 from __future__ import annotations
@@ -50,8 +51,8 @@ def _packed(node: Scope) -> dict[str, Any]:
     if kind is Confinement and isinstance(node.lock, TenantLock):
         return {"kind": "lock", **_tenant(node.lock.entry)}
     raise ConfigurationError(
-        f"the scope {entry!r} cannot travel in the headers of a job: it is about more than names. Send what it "
-        "was made of, a shard key for instance, as an argument, and enter it inside of the job."
+        f"the scope {entry!r} cannot travel in the headers of a job: it is about more than names. Send "
+        "what it was made of, a shard key for instance, as an argument, and enter it inside of the job."
     )
 
 
@@ -71,8 +72,8 @@ def _path(model: type[peewee.Model], entry: object) -> str:
         found = getattr(found, part, None)
     if module == "__main__" or found is not model:
         raise ConfigurationError(
-            f"the scope {entry!r} cannot travel in the headers of a job: {name} of {module} cannot be imported "
-            "from there by another process. Define the model at the top of a module."
+            f"the scope {entry!r} cannot travel in the headers of a job: {name} of {module} cannot be "
+            "imported from there by another process. Define the model at the top of a module."
         )
     return f"{module}:{name}"
 
@@ -86,7 +87,9 @@ def unpacked(scopes: Iterable[dict[str, Any]]) -> list[AbstractContextManager[An
     try:
         return [_unpacked(one) for one in scopes]
     except (AttributeError, KeyError, TypeError) as error:
-        raise ScopeRefused(f"the scope of the job is of another version of this package ({error!r}).") from error
+        raise ScopeRefused(
+            f"the scope of the job is of another version of this package ({error!r})."
+        ) from error
 
 
 def _unpacked(one: dict[str, Any]) -> AbstractContextManager[Any]:

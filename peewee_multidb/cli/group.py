@@ -33,6 +33,8 @@ COMMANDS = {
     "copy": "copy:copy",
     "shards": "shards:shards",
     "rebalance": "rebalance:rebalance",
+    "recover": "recover:recover",
+    "serve": "serve:serve",
     "completion": "completion:completion",
 }
 

@@ -31,6 +31,10 @@ ATTRIBUTE = "multidb_watch"
 #: driver takes ``%%`` for ``%`` in it.
 Writer = Callable[[Any, Any, str, bool], str]
 
+#: Modules that take a percent sign for one in every statement, and those that do in one without parameters.
+LITERAL = frozenset(["asyncpg", "mysql"])
+LITERAL_WITHOUT_PARAMETERS = frozenset(["psycopg2"])
+
 _housekeeping: ContextVar[bool] = ContextVar("peewee_multidb_housekeeping", default=False)
 _telling: ContextVar[bool] = ContextVar("peewee_multidb_telling", default=False)
 
@@ -307,7 +311,10 @@ class Watch:
         frame = _frame.get()
         query = None if frame is None or frame.watch is not self else frame.query
         for writer in self._writers.values():
-            sql = writer(self.database, query, sql, collapses)
+            try:
+                sql = writer(self.database, query, sql, collapses)
+            except Exception:
+                logger.exception("a comment could not be written; the query goes on without")
         return sql
 
     def _acquiring(self, acquire: Any) -> Any:
@@ -359,11 +366,14 @@ def _unwrapped(cursor: Any) -> Any:
 
 def _collapses(database: Any, params: Any) -> bool:
     """Whether a driver makes ``%`` of each ``%%`` of a statement."""
-    if database.param != "%s" or params is None:
+    if database.param != "%s":
         return False
-    # These two leave a statement as it is when there are no parameters.
-    module = type(getattr(database._state, "conn", None)).__module__.partition(".")[0]
-    return bool(params) or module not in ("psycopg2", "pymssql")
+    conn = getattr(database._state, "conn", None)
+    # The asyncio bridge has a connection of its own around the driver's.
+    modules = {type(one).__module__.partition(".")[0] for one in (conn, getattr(conn, "conn", None))}
+    if modules & LITERAL:
+        return False
+    return bool(params) or not modules & LITERAL_WITHOUT_PARAMETERS
 
 
 def _rows(cursor: Any) -> int | None:

@@ -15,13 +15,13 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from ..background.work import refuse_open, work
 from ..registry import Databases, databases
 from ..scope import use_db
 from .journal import Journal
 from .plan import Names, Path, Progress, check_options, checked_names, open_journal, planned
 from .progress import shown
 from .report import Interrupted, Report
+from .work import refuse_open, work
 
 __all__ = ["for_each_database"]
 
@@ -210,7 +210,9 @@ class _Run:
         return contextvars.copy_context().run(self._in_scope, name)
 
     def _in_scope(self, name: str) -> Any:
-        with work() as borrowed, use_db(name):
+        with work(), use_db(name):
             value = self.fn(name)
-            refuse_open(borrowed, getattr(self.fn, "__name__", "the function"), self.registry.name_of)
+            database = self.registry.live.get(name)
+            if database is not None:
+                refuse_open(database, name, getattr(self.fn, "__name__", "the function"))
         return value

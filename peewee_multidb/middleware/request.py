@@ -12,7 +12,7 @@ from typing import Any
 
 from ..errors import InvalidTenant
 
-__all__ = ["AsgiRequest", "Headers", "Request", "WsgiRequest"]
+__all__ = ["AsgiRequest", "Headers", "Request", "WsgiRequest", "host_of_target"]
 
 #: Characters; a longer Cookie header is not read.
 LONGEST_COOKIE = 16384
@@ -190,7 +190,12 @@ def _unquoted(value: str) -> str:
     return parsed["x"].value if "x" in parsed else value
 
 
-def _host_of(target: str) -> str | None:
+def host_of_target(target: str) -> str | None:
+    """Return the host of a request line's target such as ``http://host/path``, or None if it has none.
+
+    Args:
+        target: as the client sent it.
+    """
     scheme, separator, rest = target.partition("://")
     if not separator or not scheme.isalpha():
         return None
@@ -221,7 +226,7 @@ class WsgiRequest(Request):
     def _target_host(self) -> str | None:
         # Not in PEP 3333; gunicorn and others hand it over in one of these.
         target = self.source.get("RAW_URI") or self.source.get("REQUEST_URI") or ""
-        return _host_of(target) or _host_of(self.source.get("PATH_INFO", ""))
+        return host_of_target(target) or host_of_target(self.source.get("PATH_INFO", ""))
 
 
 class AsgiRequest(Request):
@@ -249,4 +254,4 @@ class AsgiRequest(Request):
         )
 
     def _target_host(self) -> str | None:
-        return _host_of(self.source["path"])
+        return host_of_target(self.source["path"])

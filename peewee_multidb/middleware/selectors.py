@@ -197,7 +197,7 @@ def first_of(*selectors: Selector) -> Selector:
             if inspect.isawaitable(found):
                 found = await found
             if found is not None:
-                return found  # type: ignore[return-value]
+                return found
         return None
 
     return aselect

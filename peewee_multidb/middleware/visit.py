@@ -12,13 +12,14 @@ from typing import Any
 
 from .. import causality
 from ..causality import unit_of_work
-from ..drivers import connections
+from ..drivers import borrowing, connections
 from ..drivers.borrowing import Borrowed
 from ..errors import UnknownDatabase
 from ..replicas import causal_token, use_causal_token
 from .replies import Refusal, Reply
 from .request import Request
 from .rules import Choice, Rules
+from .steps import Outside
 
 __all__ = ["Visit"]
 
@@ -31,7 +32,7 @@ class Visit:
         request: the request.
     """
 
-    __slots__ = ("_entered", "_marks", "_rules", "_work", "request", "tenant")
+    __slots__ = ("_entered", "_marks", "_outside", "_rules", "_work", "request", "tenant")
 
     def __init__(self, rules: Rules, request: Request) -> None:
         self._rules = rules
@@ -39,6 +40,7 @@ class Visit:
         self.tenant: str | None = None
         self._entered: list[AbstractContextManager[Any]] = []
         self._marks: dict[Any, Any] = {}
+        self._outside = Outside()
         self._work = Borrowed.begin()
 
     def enter(self, choice: Choice) -> None:
@@ -61,6 +63,8 @@ class Visit:
         try:
             for one in choice.scopes:
                 self._push(one)
+                if self.tenant is not None:
+                    self._rules.keep(one)
         except UnknownDatabase as error:
             raise Refusal("unknown", error) from error
 
@@ -72,19 +76,33 @@ class Visit:
         while self._entered:
             self._entered.pop().__exit__(None, None, None)
 
+    @property
+    def is_here(self) -> bool:
+        """Whether the request is the innermost one under way in this context."""
+        use = borrowing.current()
+        return use is not None and use.work is self._work
+
+    def suspend(self) -> None:
+        """Put this context back as it was before the request, which goes on in a copy of it."""
+        self._outside.restore()
+
     def leave(self) -> None:
         """Leave everything, give back the connections and roll back what was left open."""
         try:
             self._leave_scopes()
         finally:
             self._work.end()
+            self._outside.restore()
 
     async def aleave(self) -> None:
         """Leave everything as `leave` does, in a coroutine."""
         try:
             self._leave_scopes()
         finally:
-            await self._work.aend()
+            try:
+                await self._work.aend()
+            finally:
+                self._outside.restore()
 
     # The causal token
 

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import contextvars
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from .replies import Reply
 from .request import WsgiRequest
 from .rules import Rules
+from .steps import Body
 from .visit import Visit
 
 __all__ = ["WSGIMiddleware"]
@@ -68,41 +69,7 @@ class WSGIMiddleware:
         if _is_plain(body, environ):
             visit.leave()
             return body
-        return _Body(body, context, visit)
-
-
-class _Body:
-    """The body of a response whose every step runs in the context of its request."""
-
-    def __init__(self, body: Iterable[bytes], context: contextvars.Context, visit: Visit) -> None:
-        self._body = body
-        self._context = context
-        self._visit = visit
-        self._steps: Iterator[bytes] | None = None
-
-    def __iter__(self) -> Iterator[bytes]:
-        return self
-
-    def __next__(self) -> bytes:
-        if self._steps is None:
-            self._steps = self._context.run(iter, self._body)
-        return self._context.run(next, self._steps)
-
-    def close(self) -> None:
-        """End the request, whether the body is at its end or the client is gone."""
-        self._context.run(self._close)
-
-    def _close(self) -> None:
-        try:
-            # A generator may have been wrapped by its iterator only.
-            for one in (self._body, self._steps):
-                close = getattr(one, "close", None)
-                if close is not None:
-                    close()
-                if one is self._steps:
-                    break
-        finally:
-            self._visit.leave()
+        return Body(body, context, visit.leave)
 
 
 def _is_plain(body: Any, environ: Environ) -> bool:

@@ -25,8 +25,14 @@ class RoutedWrite(RoutedQuery):
     """Queries that change rows."""
 
     def __sql__(self, ctx: Any) -> Any:
+        settings = ctx.state.settings
+        if not ctx._sql:
+            # A statement of its own: nothing is compiled after it whose frame would have to be restored.
+            settings[FRAME] = self if self._guarded else SHOWN
+            write = settings.get("write_query")
+            return super(RoutedQuery, self).__sql__(ctx) if write is None else write(ctx, self)
         # Inside another statement, a WITH clause for instance, it is not executed but writes all the same.
-        if ctx._sql and ctx.state.settings.get(FRAME) is not SHOWN:
+        if settings.get(FRAME) is not SHOWN:
             database = dialect.context_database(ctx)
             if database is not None:
                 _check_write(self, database)
@@ -35,18 +41,40 @@ class RoutedWrite(RoutedQuery):
     def _get_model_cursor_wrapper(self, cursor: Any) -> Any:
         return self._homed(cursor, [], self.model)
 
+    def execute(self, database: Any = None) -> Any:
+        if database is None and self._bound is None and self._scope is None and self._role is None:
+            home: Home = self.model._meta.home
+            if home.plain and home.stored is None and not home.reference and _nothing_around():
+                # The common case: the name says where it goes, and nothing is to be asked.
+                registry = home.registry
+                database = registry.live.get(home.name)  # type: ignore[arg-type]
+                entry = registry.entry_by_id.get(id(database))
+                if entry is not None and not entry.read_only:
+                    self._ran_on = database
+                    try:
+                        return self._write(database)
+                    except Exception as error:
+                        self._failed(database, error)
+                        raise
+                database = None
+        return super().execute(database)
+
     def _execute(self, database: Any) -> Any:
         _check_write(self, database)
         self._ran_on = database
         try:
             return _fenced(self, database, self._write)
         except Exception as error:
-            if not failures.is_read_only(error):
-                if not connections.has_transaction(database) and failures.is_disconnect(database, error):
-                    # So that the next statement finds the server again, or the one that took its place.
-                    connections.drop(database)
-                raise
+            self._failed(database, error)
+            raise
+
+    def _failed(self, database: Any, error: Exception) -> None:
+        """Let go of a connection that is no use any more; raise if the primary takes no writes."""
+        if failures.is_read_only(error):
             raise _demoted(self.model._meta.home, database, routing.statement_of(self), error) from error
+        if not connections.has_transaction(database) and failures.is_disconnect(database, error):
+            # So that the next statement finds the server again, or the one that took its place.
+            connections.drop(database)
 
     def _write(self, database: Any) -> Any:
         return super()._execute(database)
@@ -84,15 +112,6 @@ class RoutedInsert(RoutedWrite, stock.ModelInsert):  # type: ignore[misc]
 
     def _execute_many(self, targets: tuple[Target, ...]) -> Any:
         return sharded_writes.insert_copies(self, sharded_writes.each_database(self, targets, _check_write))
-
-    def __sql__(self, ctx: Any) -> Any:
-        if ctx._sql:
-            return super().__sql__(ctx)
-        # A statement of its own: nothing is compiled after it whose frame would have to be restored.
-        settings = ctx.state.settings
-        settings[FRAME] = self if self._guarded else SHOWN
-        write = settings.get("write_query")
-        return stock.Insert.__sql__(self, ctx) if write is None else write(ctx, self)
 
     def _write(self, database: Any) -> Any:
         if self._return_cursor or self._returning == ():
@@ -188,7 +207,7 @@ def _fenced(query: Any, database: Any, action: Callable[[Any], Any]) -> Any:
 
 
 def _nothing_around() -> bool:
-    return scope.current() is None and not transactions.is_open()
+    return scope.current() is None and transactions.current() is None
 
 
 def _check_write(query: Any, database: Any) -> None:
@@ -199,4 +218,5 @@ def _check_write(query: Any, database: Any) -> None:
             return
     verb = routing.statement_of(query)
     routing.refuse_write(home, query._around(), database, verb, query._role)
+    transactions.enlist(home, database, writes=True)
     transactions.warn_if_uncovered(home, database, verb)

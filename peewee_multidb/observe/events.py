@@ -9,7 +9,7 @@ from typing import Any
 from ..drivers import connections, traits_of
 from ..drivers.watching import Sent
 from ..server import Server, mirror
-from ..tenants import current_tenant
+from ..tenants.locks import current_tenant
 from .routes import model_of, route_of, routed, sentences_of
 from .sqltext import verb_of
 

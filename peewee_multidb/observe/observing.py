@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import functools
+import weakref
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any
 
-from ..drivers.watching import Sent, Writer, attach
+from ..drivers.watching import Sent, Watch, Writer, attach
 from ..entry import Entry
 from ..registry import Databases, databases
 from ..server import Server
@@ -38,7 +38,7 @@ class Observation:
         self._reasons = reasons
         self._housekeeping = housekeeping
         self._writer = writer
-        self._watched: list[Any] = []
+        self._watched: weakref.WeakSet[Watch] = weakref.WeakSet()
         self._is_closed = False
         # First the hook: what is opened meanwhile is met twice and watched once.
         registry.on_open.append(self._attach)
@@ -53,9 +53,8 @@ class Observation:
             return
         self._is_closed = True
         self._registry.on_open.remove(self._attach)
-        for watch in self._watched:
+        for watch in list(self._watched):
             watch.leave(self)
-        self._watched = []
 
     def _attach(self, entry: Entry) -> None:
         seen = set()
@@ -67,8 +66,8 @@ class Observation:
             listener = None if self._function is None else functools.partial(self._heard, server)
             writer = None if self._writer is None else self._writer(server)
             watch = attach(server.database, self, listener=listener, writer=writer)
-            if watch not in self._watched:
-                self._watched.append(watch)
+            # Weakly: a database that is closed to make room for another must be free to go.
+            self._watched.add(watch)
 
     def _heard(self, server: Server, sent: Sent) -> None:
         if sent.housekeeping and not self._housekeeping:

@@ -15,6 +15,7 @@ app = Celery("jobs", broker=os.environ["JOBS_REDIS"], backend=os.environ["JOBS_R
 app.conf.update(worker_hijack_root_logger=False, broker_connection_retry_on_startup=True, result_expires=60)
 app.conf.update(redis_backend_health_check_interval=None)
 connect(app)
+jobs.configure()
 
 
 @app.task

@@ -34,7 +34,18 @@ def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     folder = str(tmp_path_factory.mktemp("redis"))
-    options = ["--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", folder]
+    options = [
+        "--port",
+        str(port),
+        "--bind",
+        "127.0.0.1",
+        "--save",
+        "",
+        "--appendonly",
+        "no",
+        "--dir",
+        folder,
+    ]
     with subprocess.Popen([program, *options], stdout=subprocess.DEVNULL) as server:
         try:
             for _ in range(200):
@@ -49,10 +60,14 @@ def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture
-def tenants(new_postgres_url: NewUrl, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
+def tenants(
+    new_postgres_url: NewUrl, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[dict[str, str]]:
     """Three tenants on PostgreSQL, in this process and for those that inherit its environment."""
     urls = {name: new_postgres_url() for name in TENANTS}
-    settings = {name: {"url": url, "tenant": True, "pool": {"max_connections": 4}} for name, url in urls.items()}
+    settings = {
+        name: {"url": url, "tenant": True, "pool": {"max_connections": 4}} for name, url in urls.items()
+    }
     monkeypatch.setenv("JOBS_SETTINGS", json.dumps(settings))
     monkeypatch.setenv("JOBS_KEY", KEY)
     jobs.configure()

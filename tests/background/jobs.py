@@ -1,4 +1,4 @@
-"""What the jobs of the tests do, in whichever process: write which tenant they are of, and where that went."""
+"""What the jobs of the tests do, in whichever process: write whose they are, and where that went."""
 
 from __future__ import annotations
 

@@ -299,7 +299,7 @@ def test_a_model_that_there_is_not_is_refused(monkeypatch: pytest.MonkeyPatch) -
     with use_db("a", Plain):
         headers = scope_headers()
     monkeypatch.delattr("tests.background.test_headers.Plain")
-    with pytest.raises(ScopeRefused, match="the model Plain of tests.background.test_headers"):
+    with pytest.raises(ScopeRefused, match=r"the model Plain of tests\.background\.test_headers"):
         with scope_from_headers(headers):
             raise AssertionError("it ran")
 

@@ -1,4 +1,4 @@
-"""A small project in a folder of its own, and the command run in it: in this process, or in one of its own."""
+"""A small project in a folder of its own, and the command run in it, in this process or in one of its own."""
 
 from __future__ import annotations
 
@@ -96,7 +96,11 @@ class Project:
 
     def start(self, *arguments: str, **options: Any) -> subprocess.Popen[str]:
         """Start the command in a process of its own."""
-        given: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "stdin": subprocess.DEVNULL}
+        given: dict[str, Any] = {
+            "stdout": subprocess.PIPE,
+            "stderr": subprocess.PIPE,
+            "stdin": subprocess.DEVNULL,
+        }
         environment = {**os.environ, "PYTHONPATH": str(ROOT), **options.pop("env", {})}
         return subprocess.Popen(
             [sys.executable, "-m", "peewee_multidb", *arguments],
@@ -111,6 +115,12 @@ class Project:
         process = self.start(*arguments, **options)
         out, err = process.communicate(timeout=60)
         return subprocess.CompletedProcess(arguments, process.returncode, out, err)
+
+
+@pytest.fixture(autouse=True)
+def any_width(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workers of pytest-xdist are told a width."""
+    monkeypatch.delenv("COLUMNS", raising=False)
 
 
 @pytest.fixture
@@ -138,8 +148,13 @@ def filled(project: Project) -> Project:
         "    Order.create(user=user.id, total=n)\n",
     )
     assert made.exit_code == 0, made.output
-    made = project("shell", "-c", "from peewee import SqliteDatabase as S; "
-        "S('erp.db').execute_sql('CREATE TABLE invoice (id INTEGER PRIMARY KEY, number VARCHAR(255) NOT NULL)')")
+    made = project(
+        "shell",
+        "-c",
+        "from peewee import SqliteDatabase as S; "
+        "S('erp.db').execute_sql('CREATE TABLE invoice (id INTEGER PRIMARY KEY, "
+        "number VARCHAR(255) NOT NULL)')",
+    )
     assert made.exit_code == 0, made.output
     return project
 

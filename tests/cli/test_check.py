@@ -84,7 +84,9 @@ def silent_port() -> Iterator[int]:
 
 
 def test_a_server_that_does_not_answer_holds_up_nobody(filled: Project, silent_port: int) -> None:
-    filled.settings(SETTINGS.replace('"sqlite:///archive.db"', f'"postgresql://app@127.0.0.1:{silent_port}/x"'))
+    filled.settings(
+        SETTINGS.replace('"sqlite:///archive.db"', f'"postgresql://app@127.0.0.1:{silent_port}/x"')
+    )
     done = filled.apart("check", "--no-schema", "--timeout", "0.5", "--json")
     assert done.returncode == 1
     assert "no answer in 0.5 seconds" in done.stdout

@@ -24,7 +24,9 @@ def test_a_file_above_the_working_directory_is_found_and_its_paths_are_relative_
     assert [one["model"] for one in project.json("models")["models"]]
 
 
-def test_the_search_ends_at_the_root_of_the_project(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_search_ends_at_the_root_of_the_project(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (project.folder / "other" / ".git").mkdir(parents=True)
     monkeypatch.chdir(project.folder / "other")
     result = project("databases")
@@ -71,7 +73,9 @@ def test_a_module_that_configures_the_registry_is_settings_enough(project: Proje
 
 def test_a_module_that_configures_the_registry_does_not_overrule_the_file(project: Project) -> None:
     models = (project.folder / project.module / "models.py").read_text()
-    project.write(models + "\nfrom peewee_multidb import databases\ndatabases.configure({'x': 'sqlite://'})\n")
+    project.write(
+        models + "\nfrom peewee_multidb import databases\ndatabases.configure({'x': 'sqlite://'})\n"
+    )
     assert project("shell", "-c", "print(*databases)").stdout.split()[0] == "default"
 
 

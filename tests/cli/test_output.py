@@ -18,13 +18,16 @@ def every(base: type[Exception]) -> list[type[Exception]]:
 
 
 def test_every_error_of_the_package_has_an_exit_code_of_the_table() -> None:
-    kinds = [kind for kind in every(errors.MultiDBError) if kind.__module__.startswith("peewee_multidb.errors")]
+    kinds = [
+        kind for kind in every(errors.MultiDBError) if kind.__module__.startswith("peewee_multidb.errors")
+    ]
     assert len(kinds) > 20
     codes = {kind.__name__: exit_code(kind("x")) for kind in kinds}
     assert set(codes.values()) <= {3, 4, 5, 6}
     assert codes["ConfigurationError"] == codes["UnknownDatabase"] == 3
     assert codes["NoReplicaAvailable"] == 4
     assert codes["ReadOnlyDatabase"] == codes["WrongShard"] == 5
+    assert codes["CopyRefused"] == 5
     assert codes["PartialCommit"] == codes["CopyError"] == codes["RebalanceError"] == 6
     assert exit_code(peewee.OperationalError("x")) == 4
     assert exit_code(RuntimeError("x")) == 70
@@ -66,7 +69,8 @@ def test_a_narrow_terminal_loses_nothing(project: Project, monkeypatch: pytest.M
 
 
 @pytest.mark.parametrize(
-    ("size", "text"), [(0, "0 B"), (999, "999 B"), (8192, "8.2 kB"), (123_456, "123 kB"), (2 * 10**12, "2.0 TB")]
+    ("size", "text"),
+    [(0, "0 B"), (999, "999 B"), (8192, "8.2 kB"), (123_456, "123 kB"), (2 * 10**12, "2.0 TB")],
 )
 def test_bytes_are_written_for_people(size: int, text: str) -> None:
     assert shown_bytes(size) == text

@@ -38,7 +38,12 @@ def test_a_write_is_explained_and_not_run(filled: Project) -> None:
 
 @pytest.mark.parametrize(
     "expression",
-    ["User.select().count()", "list(User.select())", "User.create(name='x')", "databases['default'].get_tables()"],
+    [
+        "User.select().count()",
+        "list(User.select())",
+        "User.create(name='x')",
+        "databases['default'].get_tables()",
+    ],
 )
 def test_an_expression_that_would_run_a_query_is_refused(filled: Project, expression: str) -> None:
     result = filled("route", expression)

@@ -8,18 +8,18 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator, Iterator
-from typing import Any
 
 import peewee
 
 from ..causality import unit_of_work
+from ..drivers import connections
 from ..drivers.borrowing import Borrowed
 
 __all__ = ["awork", "refuse_open", "work"]
 
 
 @contextlib.contextmanager
-def work() -> Iterator[Borrowed]:
+def work() -> Iterator[None]:
     """Run a block as a unit of work whose connections are given back at its end, also after an error.
 
     A transaction that it leaves open is rolled back.
@@ -27,37 +27,35 @@ def work() -> Iterator[Borrowed]:
     borrowed = Borrowed.begin()
     try:
         with unit_of_work():
-            yield borrowed
+            yield
     finally:
         borrowed.end()
 
 
 @contextlib.asynccontextmanager
-async def awork() -> AsyncIterator[Borrowed]:
+async def awork() -> AsyncIterator[None]:
     """Run a block of a coroutine as `work` does, on asynchronous databases too."""
     borrowed = Borrowed.begin()
     try:
         with unit_of_work():
-            yield borrowed
+            yield
     finally:
         await borrowed.aend()
 
 
-def refuse_open(borrowed: Borrowed, what: str, name_of: Any) -> None:
-    """Raise if a job that says it is done has a transaction open.
+def refuse_open(database: peewee.Database, name: str, what: str) -> None:
+    """Raise if a job that says it is done has a transaction open on its database.
 
     Args:
-        borrowed: its connections.
+        database: the database.
+        name: what it is called.
         what: the job, for the message.
-        name_of: returns the name of a Database object, or None.
 
     Raises:
         peewee.OperationalError: it has.
     """
-    left = borrowed.left_open()
-    if left:
-        names = ", ".join(repr(name_of(database) or type(database).__name__) for database in left)
+    if connections.has_transaction(database):
         raise peewee.OperationalError(
-            f"{what} returned with a transaction open on {names}, which is rolled back. Use `with atomic():`, "
-            "which ends with its block."
+            f"{what} returned with a transaction open on {name!r}, which is rolled back. Use "
+            "`with atomic():`, which ends with its block."
         )
