@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..drivers import traits_of
-from .types import canonical_default, canonical_type
+from .types import canonical_type, stored_default
 
 __all__ = ["Catalog", "Column", "ForeignKey", "Shape", "rule_of"]
 
@@ -188,8 +188,8 @@ class Catalog:
 
     def column(self, one: Any) -> Column:
         """Return a column in one spelling."""
-        default = (True, None) if one.identity else canonical_default(one.default)
         kind = canonical_type(one.full_type or one.data_type or "", self.database)
+        default = (True, None) if one.identity else stored_default(one.default, kind, self.database)
         return Column(kind, bool(one.null), default, bool(one.identity))
 
     def foreign_keys(self, table: str, schema: str | None = None) -> frozenset[ForeignKey]:
