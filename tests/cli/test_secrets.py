@@ -50,6 +50,8 @@ CALLS = {
     "shards": [["shards"]],
     "rebalance": [["rebalance", "--resume"]],
     "completion": [["completion", "bash"]],
+    # It does not end; what its page shows is for the tests of the page.
+    "serve": [["serve", "--help"]],
 }  # fmt: skip
 
 
