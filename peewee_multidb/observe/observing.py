@@ -7,7 +7,8 @@ import weakref
 from collections.abc import Callable
 from types import TracebackType
 
-from ..drivers.watching import Sent, Watch, Writer, attach
+from ..drivers.sent import Sent
+from ..drivers.watching import Watch, Writer, attach
 from ..entry import Entry
 from ..registry import Databases, databases
 from ..server import Server

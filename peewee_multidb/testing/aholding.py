@@ -12,6 +12,7 @@ import contextlib
 import functools
 import os
 import re
+import socket
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from typing import Any
 
@@ -287,14 +288,20 @@ class AsyncHold:
 
 
 def _cut(conn: Any) -> None:
-    """Drop the connection of a loop that is closed."""
-    raw = getattr(conn, "conn", None)
-    with contextlib.suppress(Exception):
-        getattr(raw, "terminate", raw.close)()
+    """Drop the connection of a loop that is closed, and can send nothing any more."""
+    raw = conn.conn
+    if type(raw).__module__.startswith("aiosqlite"):
+        # It lives in a thread, and goes into any loop.
+        asyncio.run(raw.close())
+        return
+    with contextlib.suppress(Exception):  # it may be closed already
+        # asyncpg's is in a proxy of its pool; aiomysql's writes to a stream.
+        transport = raw._con._transport if hasattr(raw, "_con") else raw._writer.transport
+        transport.get_extra_info("socket").shutdown(socket.SHUT_RDWR)
 
 
 @functools.cache
-def _owning() -> type[Any]:
+def _owning() -> Any:
     """Return the block of asyncpg's transactions that waits for its turn."""
     from playhouse.pwasyncio import AsyncPgAtomic, await_  # type: ignore[import-untyped]
 

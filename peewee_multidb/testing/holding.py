@@ -195,7 +195,7 @@ class Hold:
         return self._plain_connect()
 
     def _adopt(self) -> None:
-        """Take the connection that this thread has already, if another one would not do or would cost time."""
+        """Take the connection that this thread has already, if another would not do or would cost time."""
         state = self._state
         is_file = isinstance(self._database, peewee.SqliteDatabase) and not is_private(self._database)
         # The connection to a file belongs to its thread, unless it is made otherwise.
@@ -215,8 +215,8 @@ class Hold:
                 self._conn = self._opened()
             if self._only_thread not in (None, threading.get_ident()):
                 raise IsolationError(
-                    f"database {self.name!r}: thread {threading.current_thread().name!r} cannot share a SQLite "
-                    "database in memory with the test. Use a file, or ?check_same_thread=0 in its URL."
+                    f"database {self.name!r}: thread {threading.current_thread().name!r} cannot share a "
+                    "SQLite database in memory with the test. Use a file, or ?check_same_thread=0 in its URL."
                 )
             return self._conn
 

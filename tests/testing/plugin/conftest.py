@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import importlib
 import textwrap
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+
+# pytester forgets what a project has imported first, and extension modules cannot be loaded twice.
+for module in ("playhouse.pwasyncio", "aiomysql", "aiosqlite", "asyncpg", "pytest_asyncio"):
+    importlib.import_module(module)
+importlib.import_module("peewee_multidb.testing.plugin")
 
 Run = Callable[..., pytest.RunResult]
 
@@ -83,7 +89,7 @@ def project(pytester: pytest.Pytester) -> Run:
     return run
 
 
-@pytest.fixture(params=["sqlite", "postgres", "mariadb"])
+@pytest.fixture(params=["sqlite", "postgres", "mariadb", "mssql"])
 def url(request: pytest.FixtureRequest, pytester: pytest.Pytester) -> str:
     """The URL of an empty database of each engine."""
     return url_of(request.param, request, pytester)

@@ -92,7 +92,12 @@ def test_the_nearest_mark_counts(project: Run) -> None:
 
 @pytest.mark.parametrize(
     ("setting", "names"),
-    [("default, erp", {"default", "erp"}), ("default\n    erp", {"default", "erp"}), ("*", None), ("none", ())],
+    [
+        ("default, erp", {"default", "erp"}),
+        ("default\n    erp", {"default", "erp"}),
+        ("*", None),
+        ("none", ()),
+    ],
 )
 def test_without_a_mark_the_settings_of_pytest_say(project: Run, setting: str, names: object) -> None:
     wanted = None if names is None else set(names)  # type: ignore[call-overload]
