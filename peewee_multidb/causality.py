@@ -34,7 +34,6 @@ __all__ = [
     "note_write",
     "own_unit",
     "replace_unit",
-    "resume",
     "switch_unit",
     "unit_of_work",
     "write_hook",

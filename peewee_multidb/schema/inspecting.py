@@ -177,8 +177,7 @@ class _Writer:
         columns = self.found.columns[table]
         for index in self.catalog.get_indexes(table, self.schema):
             usable = reflection._is_index_usable(index, set(columns))
-            of_key = list(index.columns) == list(self.found.primary_keys[table])
-            if usable and len(index.columns) > 1 and not of_key:
+            if usable and len(index.columns) > 1:
                 names = tuple(columns[column].name for column in index.columns)
                 lines.append(f"            ({names!r}, {bool(index.unique)}),")
             elif not usable and index.sql:

@@ -31,7 +31,9 @@ from peewee import (
     TextField,
     TimeField,
     UUIDField,
+    fn,
 )
+from playhouse import postgres_ext
 from playhouse.migrate import migrate
 
 from peewee_multidb import Databases, use_db
@@ -383,3 +385,41 @@ def test_names_in_another_case_are_the_same_where_the_engine_says_so(shared: Dat
 
         assert same(compare([Customer], registry=shared)), engine_of(shared, engine)
         shared[engine].execute_sql("DROP TABLE Customers")
+
+
+@pytest.mark.parametrize("version", ["2000", "2005", "2008"])
+def test_old_versions_of_sql_server(tds_servers: Any, version: str) -> None:
+    server = tds_servers(version)
+    own = Databases({"old": server.url("compared")})
+    fields = {f"f{n}": (kind, {"null": n % 3 == 0}) for n, kind in enumerate([*KINDS, *LARGE])}
+    model = make_model(base_of(own, db_name="old"), fields, "auto")
+    create([model], registry=own).raise_for_failures()
+    assert same(compare([model], registry=own))
+    own.close_all()
+    server.drop_database("compared")
+
+
+def test_schemas_of_postgresql(shared: Databases) -> None:
+    shared["pg"].execute_sql("CREATE SCHEMA box")
+
+    class Owner(base_of(shared, db_name="pg", schema="box")):
+        name = CharField(unique=True)
+
+    class Pet(base_of(shared, db_name="pg", schema="box")):
+        owner = ForeignKeyField(Owner)
+        tags = postgres_ext.ArrayField(CharField, {"max_length": 20})
+        seen = postgres_ext.DateTimeTZField(null=True)
+        times = postgres_ext.IntervalField(null=True)
+        note = TextField(null=True)
+
+        class Meta:
+            indexes = ((("owner", "seen"), True),)
+
+    Pet.add_index(Pet.seen.desc())
+    Pet.add_index(fn.LOWER(Pet.note), name="pet_expression")
+    create([Pet, Owner], registry=shared).raise_for_failures()
+    assert same(compare([Pet, Owner], registry=shared, extra_tables=True))
+    migrate(migrator_of(shared["pg"], "pg").sql('ALTER TABLE box.pet ALTER COLUMN "tags" TYPE varchar(30)[]'))
+    (found,) = compare([Pet, Owner], registry=shared)
+    assert (found.found, found.expected) == ("character varying(30)[]", "character varying(20)[]")
+    shared["pg"].execute_sql("DROP SCHEMA box CASCADE")

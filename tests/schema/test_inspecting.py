@@ -142,6 +142,16 @@ def test_foreign_keys_and_indexes_come_back(
     assert same(compare(models.values(), registry=engines))
 
 
+def test_unique_in_the_definition_of_a_table(lites: Databases, monkeypatch: pytest.MonkeyPatch) -> None:
+    lites["a"].execute_sql("CREATE TABLE one (a TEXT UNIQUE, b TEXT, c TEXT PRIMARY KEY, UNIQUE (b, c))")
+    lites["a"].execute_sql("CREATE TABLE two (a TEXT NOT NULL, b TEXT NOT NULL, PRIMARY KEY (a, b))")
+    lites["a"].execute_sql("CREATE INDEX twice ON two (a, b)")
+    models = loaded(inspect("a", registry=lites), lites, monkeypatch)
+    assert models["One"].a.unique and not models["One"].b.unique
+    assert same(compare(models.values(), registry=lites))
+    assert [model._meta.indexes for model in models.values()] == [[(("b", "c"), True)], [(("a", "b"), False)]]
+
+
 def test_two_tables_that_refer_to_each_other(lites: Databases, monkeypatch: pytest.MonkeyPatch) -> None:
     lites["a"].execute_sql("CREATE TABLE one (id INTEGER PRIMARY KEY, two_id INTEGER REFERENCES two (id))")
     lites["a"].execute_sql("CREATE TABLE two (id INTEGER PRIMARY KEY, one_id INTEGER REFERENCES one (id))")

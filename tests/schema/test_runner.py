@@ -229,10 +229,10 @@ def test_where_ddl_is_no_transaction_a_kill_leaves_a_mark_and_never_a_repetition
 ) -> None:
     write("0001_first", FIRST)
     path = write("0002_two", MARKED.format("two"))
-    urls = {f"maria{n}": new_mariadb_url() for n in range(6)}
+    urls = {f"maria{n}": new_mariadb_url() for n in range(4)}
     own = Databases(urls)
     migrations = Migrations(path.parent, own, wait=30)
-    for moment in (60, 100, 130):
+    for moment in (50, 90):
         command = [sys.executable, "-c", CHILD, json.dumps(urls), str(path.parent), str(moment)]
         child = subprocess.run(command, cwd=ROOT, capture_output=True)
         assert child.returncode == -signal.SIGKILL
