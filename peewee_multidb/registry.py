@@ -463,8 +463,6 @@ def registries() -> list[Databases]:
     return list(_registries)
 
 
-
-
 def _after_fork_in_child() -> None:
     # The connections, those of databases that left their registry too, are the business of `connections`.
     for registry in list(_registries):

@@ -68,7 +68,8 @@ def writer(field: Any, engine: str) -> Convert | None:
     if kind in _TIMES:
         return str if engine == "sqlite" else _same
     if kind == "UUID":
-        return _same if engine == "postgresql" else _hex
+        # SQL Server reads its type with dashes alone; Peewee stores 32 digits where there is no such type.
+        return {"postgresql": _same, "mssql": str}.get(engine, _hex)
     if kind == "DECIMAL":
         return str if engine == "sqlite" else _same
     return None if reader(field) is None else _same
