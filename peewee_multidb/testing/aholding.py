@@ -54,7 +54,7 @@ class AsyncHold:
         name: the database name.
         database: the Database object.
         allow: called before it connects; raises if the test may not use it.
-        committed: called with the name and each callback of the program's that is due after a commit.
+        committed: called with each callback of the program's that is due after a commit.
         transaction: False only watches who connects, and leaves the rest alone.
     """
 
@@ -64,7 +64,7 @@ class AsyncHold:
         database: Any,
         *,
         allow: Callable[[str], None],
-        committed: Callable[[str, Any], None],
+        committed: Callable[[Any], None],
         transaction: bool = True,
     ) -> None:
         self.name = name
@@ -215,14 +215,14 @@ class AsyncHold:
     def _after_commit(self, function: Any) -> Any:
         if self._database.transaction_depth():
             return self._plain_after_commit(function)
-        self._committed(self.name, function)
+        self._committed(function)
         return function
 
     def _run_callbacks(self) -> None:
         callbacks = self._database._state.commit_callbacks
         todo, callbacks[:] = list(callbacks), []
         for function in todo:
-            self._committed(self.name, function)
+            self._committed(function)
 
     # The end
 

@@ -11,6 +11,7 @@ from ..drivers import connections
 from ..entry import Entry
 from ..errors import DatabaseNotAllowed
 from ..registry import registries
+from ..transactions.block import callers
 from .aholding import AsyncHold
 from .holding import Hold
 from .truncating import Truncation
@@ -33,7 +34,7 @@ class Isolation:
             the databases that it wrote to.
 
     Attributes:
-        callbacks: the database name and the function, for each callback that was kept.
+        callbacks: the callbacks that were kept.
     """
 
     def __init__(
@@ -51,7 +52,7 @@ class Isolation:
         self.names = names
         self.transaction = transaction
         self.after_commit = after_commit
-        self.callbacks: list[tuple[str, Callable[[], object]]] = []
+        self.callbacks: list[Callable[[], object]] = []
         self._seen: list[Entry] = []
         self._holds: dict[int, Hold | AsyncHold] = {}
         self._watched: list[Any] = []
@@ -67,6 +68,8 @@ class Isolation:
         """
         # What was written before the test is older than the test, and no read has to wait for it.
         self._unit = causality.replace_unit(None)
+        if self.transaction:
+            callers.append(self._committed)
         for registry in registries():
             self._watched.append(registry)
             registry.on_open.append(self._attach)
@@ -84,6 +87,8 @@ class Isolation:
         """Undo what the test did, everywhere, also after a failure; raise the first one."""
         with contextlib.ExitStack() as ending:
             ending.callback(causality.replace_unit, self._unit)
+            if self._committed in callers:
+                ending.callback(callers.remove, self._committed)
             if self._truncation is not None:
                 ending.callback(self._truncation.run)
             for restore in self._mirrors:
@@ -148,12 +153,12 @@ class Isolation:
 
     # Callbacks
 
-    def _committed(self, name: str, function: Any) -> None:
+    def _committed(self, function: Any) -> None:
         module = getattr(function, "__module__", None) or ""
         if self.after_commit == "run" or module.partition(".")[0] == _OURS:
             function()
         else:
-            self.callbacks.append((name, function))
+            self.callbacks.append(function)
 
     @contextlib.contextmanager
     def capture_after_commit(self, *, run: bool = False) -> Iterator[list[Callable[[], object]]]:
@@ -168,7 +173,7 @@ class Isolation:
         try:
             yield captured
         finally:
-            captured += [function for _, function in self.callbacks]
+            captured += self.callbacks
             self.callbacks, self.after_commit = before, mode
         if run:
             done = 0

@@ -120,7 +120,7 @@ class MultiDB:
     @property
     def callbacks(self) -> list[Callable[[], object]]:
         """The callbacks that fell due after a commit and were kept, in their order."""
-        return [function for _, function in self._isolation.callbacks]
+        return self._isolation.callbacks
 
     def capture_after_commit(
         self, *, run: bool = False

@@ -98,3 +98,34 @@ def test_atomic_over_several_databases_knows_which_committed(project: Run) -> No
         ini=ALL,
     )
     result.assert_outcomes(passed=1)
+
+
+def test_callbacks_of_blocks_over_several_databases_are_kept_too(project: Run) -> None:
+    result = project(
+        {"default": "sqlite:///a.db", "other": "sqlite:///b.db"},
+        """
+        def test_kept(multidb, capture_after_commit):
+            called = []
+            with atomic("default", "other"):
+                databases["other"].after_commit(lambda: called.append("other"))
+            assert called == [] and len(multidb.callbacks) == 1
+            with capture_after_commit(run=True) as callbacks:
+                with atomic("default", "other"):
+                    databases["default"].after_commit(lambda: called.append("default"))
+                assert called == []
+            assert called == ["default"] and len(callbacks) == 1
+
+        @pytest.mark.databases(after_commit="run")
+        def test_called():
+            called = []
+            with atomic("default", "other"):
+                databases["default"].after_commit(lambda: called.append("default"))
+            assert called == ["default"]
+
+        @pytest.mark.databases(transaction=False)
+        def test_called_without_a_transaction():
+            test_called()
+        """,
+        ini=ALL,
+    )
+    result.assert_outcomes(passed=3)
