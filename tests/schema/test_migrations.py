@@ -10,7 +10,7 @@ from peewee import CharField
 from playhouse.migrations import Runner
 
 from peewee_multidb import Databases, ReadOnlyDatabase, UnknownDatabase, errors
-from peewee_multidb.schema import Migrations
+from peewee_multidb.schema import Migrations, compare, create
 from tests.schema.conftest import ENGINES, FIRST, Write, base_of, marks
 
 NAMES = ["0001_first", "0002_two", "0003_three"]
@@ -244,3 +244,21 @@ def test_the_report_and_the_status_are_plain_values_too(lites: Databases, three:
     assert report["ok"] and report["done"] == {"a": NAMES} and report["action"] == "up"
     status = migrations.status(["a", "b"]).as_dict()
     assert status["states"]["b"] == dict.fromkeys(NAMES, "pending") and not status["complete"]
+
+
+def test_databases_that_the_registry_finds_when_they_are_asked_for(tmp_path: Path, three: Path) -> None:
+    own = Databases({"default": f"sqlite:///{tmp_path}/default.db"})
+    own.resolver = lambda name: f"sqlite:///{tmp_path}/{name}.db" if name.startswith("tenant") else None
+    names = [f"tenant{n}" for n in range(5)]
+    migrations = Migrations(three, own)
+    assert migrations.up(lambda: names).done == dict.fromkeys(names, NAMES)
+    assert migrations.status(names).complete and marks(own, "tenant3") == ["two", "three"]
+
+    class User(base_of(own, db_name=None)):
+        name = CharField()
+
+    assert create([User], names, registry=own).done == {name: ["user"] for name in names}
+    assert not compare([User], names, registry=own)
+    with pytest.raises(UnknownDatabase):
+        migrations.up(["other"])
+    own.close_all()
