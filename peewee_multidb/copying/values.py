@@ -69,7 +69,9 @@ def writer(field: Any, engine: str) -> Convert | None:
         return str if engine == "sqlite" else _same
     if kind == "UUID":
         # SQL Server reads its type with dashes alone; Peewee stores 32 digits where there is no such type.
-        return {"postgresql": _same, "mssql": str}.get(engine, _hex)
+        if engine == "mssql":
+            return str
+        return _same if engine == "postgresql" else _hex
     if kind == "DECIMAL":
         return str if engine == "sqlite" else _same
     return None if reader(field) is None else _same
