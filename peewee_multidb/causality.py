@@ -33,6 +33,7 @@ __all__ = [
     "note_write",
     "own_unit",
     "replace_unit",
+    "switch_unit",
     "unit_of_work",
     "write_hook",
 ]
@@ -139,6 +140,9 @@ _unit: ContextVar[Unit | None] = ContextVar("peewee_multidb_unit", default=None)
 
 #: Return the unit of work of this thread or task, or None when it has neither written nor begun one.
 current_unit: Callable[[], Unit | None] = _unit.get
+
+#: Make a unit of work the current one, without regard to the one before.
+switch_unit: Callable[[Unit | None], Any] = _unit.set
 
 
 def own_unit() -> Unit:

@@ -17,13 +17,7 @@ from typing import Any
 
 import peewee
 
-from .config import (
-    check_shared,
-    may_be_shared,
-    secrets_from_env,
-    settings_from,
-    settings_from_env,
-)
+from .config import check_shared, may_be_shared, secrets_from_env, settings_from, settings_from_env
 from .drivers import connections, find
 from .entry import Entry
 from .errors import LISTED, ConfigurationError, UnknownDatabase, nearest, shown

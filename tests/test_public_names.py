@@ -16,7 +16,7 @@ import peewee
 import pytest
 
 import peewee_multidb
-from peewee_multidb import Databases, Model, config, drivers, use_db
+from peewee_multidb import Databases, Model, config, drivers, middleware, use_db
 from peewee_multidb.drivers import session
 from peewee_multidb.testing import servers
 
@@ -56,7 +56,7 @@ def public_names() -> dict[str, Any]:
     found.update(public_members(Databases))
     found.update(public_members(Model, peewee.Model))
     found.update(public_members(use_db))
-    for module in (drivers, config, drivers.base, session, servers):
+    for module in (drivers, config, drivers.base, session, servers, middleware):
         for name in module.__all__:
             value = getattr(module, name)
             if inspect.ismodule(value):

@@ -4,10 +4,12 @@ Peewee keeps one connection a thread and database, for as long as the thread liv
 after request to the same threads, and one request to several of them, so inside of a piece of work a thread
 finds connections that belong to that work alone, and that are given back when it ends:
 
-* what the thread or task that began it has opened, by `Borrowed.end` or `Borrowed.aend`;
+* what the thread or task that began it has opened is given back by `Borrowed.end` or `Borrowed.aend`;
 * what another thread has opened, to which the context was copied (``asyncio.to_thread``, the thread pool of
-  Starlette), when that copy is dropped, which is when the function returned that ran in it. Nothing else
-  tells: the thread may go on when the request is over.
+  Starlette), goes on to the next thread of that work that needs it, and is given back at the end. So a
+  generator whose steps run in several threads, or a dependency and its endpoint, are on one connection, and
+  in its transaction. What a thread is still using at the end is given back when its function has returned,
+  which is when the copy of the context is dropped; nothing else tells.
 
 A connection that the thread itself had open before is used as it is and stays open, so that a test can wrap a
 request in its transaction. An event loop's thread serves many requests at once, so there only a transaction
@@ -19,139 +21,207 @@ Connections of asynchronous databases belong to tasks already; of those, only wh
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures.thread
 import contextlib
 import logging
 import os
+import queue
+import sys
 import threading
 import weakref
 from collections import deque
+from collections.abc import Callable
 from contextvars import ContextVar
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-import peewee
+from .keeping import Kept, afresh, is_locked, owners, warn_of_transaction
 
-__all__ = ["Borrowed", "Held", "ThreadState", "current", "disown", "forget", "held", "own", "switch", "watch_tasks"]
+if TYPE_CHECKING:
+    from .states import ThreadState
+
+__all__ = ["Borrowed", "Use", "before_first", "current", "forget_late", "switch"]
 
 logger = logging.getLogger("peewee_multidb")
 
-
-class Held:
-    """A connection on hold: found by a weak reference, which connections do not all allow."""
-
-    __slots__ = ("__weakref__", "connection", "state", "transactions")
-
-    def __init__(self, connection: Any, state: Any, transactions: list[Any]) -> None:
-        self.connection = connection
-        #: Which Database's state it belongs to; the state itself is another one in each thread.
-        self.state = id(state)
-        #: The open transactions of whoever holds it.
-        self.transactions = transactions
-
-
-#: Every connection on hold, of any thread and any work, by the id of its `Held`.
-held: weakref.WeakValueDictionary[int, Held] = weakref.WeakValueDictionary()
-
-# Whose state it is, by the id of the state; and whose states tell nothing.
-_owners: weakref.WeakValueDictionary[int, Any] = weakref.WeakValueDictionary()
-_untold: weakref.WeakValueDictionary[int, Any] = weakref.WeakValueDictionary()
+#: What to do before the process begins its first piece of work.
+before_first: list[Callable[[], None]] = []
 
 # What was dropped where a lock was taken, for whoever comes next.
-_dropped: deque[dict[int, tuple[Any, dict[str, Any]]]] = deque()
+_late: deque[Kept] = deque()
+
+# Parts of works that are over, in threads that went on.
+_lingering: list[weakref.ref[Use]] = []
+
+# What a thread of a pool runs to tell its result.
+_ASYNCIO = str(Path(asyncio.__file__).parent)
 
 # Strong references: an event loop holds its tasks weakly.
 _returning: set[asyncio.Task[None]] = set()
 
 
-def _afresh() -> dict[str, Any]:
-    """What Peewee's ``_ConnectionState`` keeps, as it is before there is a connection."""
-    return {"closed": True, "conn": None, "ctx": [], "transactions": [], "commit_callbacks": [], "held": None}
+class Use:
+    """A thread's, or a copied context's, part in a piece of work; it ends when that context is dropped.
 
-
-class _Here(threading.local):
-    """What this thread has connected for itself: the ids of the states of its Database objects.
-
-    Not the states themselves: a connection of another thread ends with the last reference to its state.
+    Attributes:
+        work: the piece of work.
+        thread: the thread; None when it is over.
+        kept: what it uses, by the id of the state.
     """
 
-    def __init__(self) -> None:
-        self.states: set[int] = set()
+    __slots__ = ("__weakref__", "kept", "thread", "work")
 
+    def __init__(self, work: Borrowed) -> None:
+        self.work = work
+        self.thread: int | None = threading.get_ident()
+        self.kept: dict[int, Kept] = {}
 
-_here = _Here()
+    def of(self, state: ThreadState) -> dict[str, Any]:
+        """Return what the state of a database keeps here."""
+        if self.thread != threading.get_ident():
+            # A copy of the context in another thread, or a task that outlived the work.
+            return self.work.joined().of(state)
+        found = self.kept.get(id(state))
+        return (self._found(state) if found is None else found).keeps
+
+    def _found(self, state: ThreadState) -> Kept:
+        assert self.thread is not None
+        kept = self.work.taken(id(state), self)
+        if kept is None:
+            kept = Kept(id(state), owners[id(state)], self.thread)
+            around = self._around(state)
+            if _is_shared(kept.database, around):
+                kept.share(around)
+        self.kept[id(state)] = kept
+        return kept
+
+    def _around(self, state: ThreadState) -> dict[str, Any]:
+        outer = self.work.outer
+        if outer is not None and outer.thread == self.thread:
+            return outer.of(state)
+        return state.__dict__
+
+    def connected(self) -> dict[int, Any]:
+        """Return the Database objects that are connected here, by the ids of their states."""
+        return {key: one.database for key, one in self.kept.items() if not one.keeps["closed"]}
+
+    def ended(self) -> list[Kept]:
+        """End it; return what it kept."""
+        self.thread = None
+        kept, self.kept = self.kept, {}
+        return list(kept.values())
+
+    def is_finished(self) -> bool:
+        """Whether its thread is back where a pool of threads waits for work."""
+        frame = sys._current_frames().get(self.thread or 0)
+        if frame is None:
+            return False  # it may be a greenlet, of which nothing is known
+        while frame is not None:
+            file = frame.f_code.co_filename
+            if file not in _pool_files() and not file.startswith(_ASYNCIO):
+                return False
+            frame = frame.f_back
+        return True
+
+    def __del__(self) -> None:
+        if self.kept:
+            self.work.dropped(self.ended())
 
 
 class Borrowed:
-    """The connections of one piece of work, in one thread.
+    """The connections of one piece of work, a request for instance.
 
     Attributes:
-        thread: the thread that they are of; None when the work is over.
-        outer: the work that was under way in this context before.
+        outer: the part in the work that was under way in this context before.
     """
 
-    __slots__ = ("_kept", "_process", "_states", "_task", "_tasks", "outer", "thread")
+    __slots__ = ("_free", "_home", "_is_over", "_lock", "_process", "_task", "_tasks", "_uses", "outer")
 
-    def __init__(self, outer: Borrowed | None = None) -> None:
-        self.thread: int | None = threading.get_ident()
+    def __init__(self, outer: Use | None = None) -> None:
         self.outer = outer
         self._process = os.getpid()
-        # By the id of the state: its Database object, and what the state keeps for this work.
-        self._states: dict[int, tuple[Any, dict[str, Any]]] = {}
-        # What is shared with the thread, and how deep its transactions were.
-        self._kept: list[tuple[Any, dict[str, Any], int]] = []
+        self._is_over = False
+        self._lock = threading.Lock()
+        #: What nobody uses at the moment.
+        self._free: list[Kept] = []
+        #: The parts of other threads; changed by each of them, one step at a time.
+        self._uses: list[weakref.ref[Use]] = []
+        self._home: weakref.ref[Use] | None = None
         is_async = asyncio._get_running_loop() is not None
         self._task: Any = asyncio.current_task() if is_async else None
         self._tasks: dict[int, tuple[Any, Any]] = {}
 
     @classmethod
     def begin(cls) -> Borrowed:
-        """Begin a piece of work in this context; `end` or `aend` has to follow in this context."""
-        if _kind is not ThreadState:
-            _watch_work()
-        if _dropped:
-            _give_back_dropped()
-        work = cls(current())
-        _current.set(work)
+        """Begin a piece of work in this context; `end` or `aend` has to follow."""
+        if before_first:
+            for action in tuple(before_first):
+                action()
+            before_first.clear()
+        if _late or _lingering:
+            _give_back_late()
+        work = cls(_current.get())
+        home = Use(work)
+        work._home = weakref.ref(home)
+        _current.set(home)
         return work
 
-    def of(self, state: ThreadState) -> dict[str, Any]:
-        """Return what the state of a database keeps for this work."""
-        if self.thread != threading.get_ident():
-            # A copy of the context in another thread, or a task that outlived the request.
-            work = Borrowed()
-            _current.set(work)
-            return work.of(state)
-        found = self._states.get(id(state))
-        return self._found(state) if found is None else found[1]
+    def joined(self) -> Use:
+        """Take part in another thread, or after the end; return the part, which is this context's now."""
+        # What outlives the work is a work of its own, which ends with its context.
+        use = Use(Borrowed.begun_late() if self._is_over else self)
+        uses = use.work._uses
+        uses.append(weakref.ref(use, uses.remove))
+        _current.set(use)
+        return use
 
-    def _found(self, state: ThreadState) -> dict[str, Any]:
-        database = _owners[id(state)]
-        around = self._around(state)
-        if self._is_shared(database, around):
-            self._kept.append((database, around, len(around["transactions"])))
-            keeps = around
-        else:
-            keeps = _afresh()
-        self._states[id(state)] = (database, keeps)
-        return keeps
+    @classmethod
+    def begun_late(cls) -> Borrowed:
+        """Return a work that nobody ends: each of its parts does."""
+        work = cls()
+        work._is_over = True
+        return work
 
-    def _around(self, state: ThreadState) -> dict[str, Any]:
-        outer = self.outer
-        if outer is not None and outer.thread == self.thread:
-            return outer.of(state)
-        return state.__dict__
+    def taken(self, state: int, taker: Use) -> Kept | None:
+        """Return what the work has of a database and nobody uses, or None; one thread after the other."""
+        if not self._uses:
+            return None
+        thread = threading.get_ident()
+        with self._lock:
+            for use in self._finished(taker):
+                self._free += use.ended()
+        for kept in reversed(self._free):
+            if kept.state == state and not kept.is_shared and (kept.thread == thread or kept.may_move()):
+                try:
+                    self._free.remove(kept)
+                except ValueError:
+                    continue  # another thread was faster
+                kept.thread = thread
+                return kept
+        return None
 
-    @staticmethod
-    def _is_shared(database: Any, around: dict[str, Any]) -> bool:
-        if around["closed"]:
-            return False
-        if around["transactions"] or asyncio._get_running_loop() is None:
-            return True
-        name = getattr(database, "database", None)
-        return name in ("", ":memory:")
+    def _finished(self, taker: Use | None = None) -> list[Use]:
+        # What another part in this very thread does is done, or waits for us.
+        here = threading.get_ident()
+        alive = [use for one in list(self._uses) if (use := one()) is not None and use.thread is not None]
+        return [use for use in alive if use is not taker and (use.thread == here or use.is_finished())]
 
-    def opened(self) -> list[Any]:
-        """Return the databases that this work has a connection of."""
-        return [database for database, keeps in self._states.values() if not keeps["closed"]]
+    def dropped(self, kept: list[Kept]) -> None:
+        """Take back what a context that is gone kept: for the next thread, or it is given back now."""
+        if self._process != os.getpid():
+            return
+        stays = [one for one in kept if not self._is_over and not one.is_shared and one.may_move()]
+        self._free += stays
+        leaves = [one for one in kept if one not in stays]
+        if self._is_over:
+            # It may have ended in between.
+            leaves += _emptied(self._free)
+        if any(is_locked(one.database) for one in leaves):
+            # The collector of garbage may be at work in the middle of anything.
+            _late.extend(leaves)
+            return
+        for one in leaves:
+            _let_go(one)
 
     def note_task(self, database: Any, state: Any) -> None:
         """Note that a task has opened a connection of an asynchronous database.
@@ -164,25 +234,26 @@ class Borrowed:
             self._tasks[id(database)] = (database, state)
 
     def end(self) -> None:
-        """End the work: give back what it opened in this thread, and roll back what it left open."""
-        if self.thread is None:
-            return
-        _leave(self)
-        self.thread = None
-        states, self._states = self._states, {}
-        shared = {id(keeps) for _, keeps, _ in self._kept}
-        if self._process != os.getpid():
-            return
-        self._roll_back_kept()
-        for database, keeps in states.values():
-            if id(keeps) not in shared:
-                _give_back(database, keeps)
+        """End the work: give back what it opened, and roll back what it left open.
 
-    def _roll_back_kept(self) -> None:
-        kept, self._kept = self._kept, []
-        for database, keeps, depth in kept:
-            if not depth and keeps["transactions"]:
-                _roll_back(database, keeps)
+        What another thread is using at the moment is given back when that is done.
+        """
+        if self._is_over:
+            return
+        self._is_over = True
+        home = None if self._home is None else self._home()
+        if home is not None and _current.get() is home:
+            _current.set(self.outer)
+        kept = [] if home is None else home.ended()
+        with self._lock:
+            for use in self._finished():
+                kept += use.ended()
+        # An error that is under way keeps the context of a thread that is done, or is just about to be.
+        _lingering.extend(one for one in self._uses if (alive := one()) is not None and alive.kept)
+        kept += _emptied(self._free)
+        if self._process == os.getpid():
+            for one in kept:
+                _let_go(one)
 
     async def aend(self) -> None:
         """End the work as `end` does, and give back what this task opened of asynchronous databases.
@@ -200,89 +271,98 @@ class Borrowed:
             await asyncio.shield(task)
 
     def __del__(self) -> None:
-        shared = {id(keeps) for _, keeps, _ in self._kept}
-        if self.thread == threading.get_ident():
-            self._roll_back_kept()
-        states = {
-            key: one for key, one in self._states.items() if not one[1]["closed"] and id(one[1]) not in shared
-        }
-        if not states or self._process != os.getpid():
-            return
-        if any(_is_locked(database) for database, _ in states.values()):
-            # The collector of garbage may be at work in the middle of anything.
-            _dropped.append(states)
-            return
-        for database, keeps in states.values():
-            _give_back(database, keeps)
+        # Nobody ended it: a server that does not close what it was given, for instance.
+        if self._free:
+            self._is_over = True
+            self.dropped([])
 
 
-_current: ContextVar[Borrowed | None] = ContextVar("peewee_multidb_borrowed", default=None)
+_current: ContextVar[Use | None] = ContextVar("peewee_multidb_borrowed", default=None)
 
-#: Return the piece of work that this context is in, or None.
+#: Return this context's part in a piece of work, or None.
 current = _current.get
 
-#: Make a piece of work the current one, without regard to the one before.
+#: Make a part in a piece of work the current one, without regard to the one before.
 switch = _current.set
 
 
-def _leave(work: Borrowed) -> None:
-    if _current.get() is work:
-        _current.set(work.outer)
-
-
-def _is_locked(database: Any) -> bool:
-    """Whether a lock of the Database object is taken, perhaps by this very thread."""
-    if getattr(getattr(database, "_pool_lock", None), "_is_owned", bool)():
+def _is_shared(database: Any, around: dict[str, Any]) -> bool:
+    if around["closed"]:
+        return False
+    if around["transactions"] or asyncio._get_running_loop() is None:
         return True
-    if not database._lock.acquire(blocking=False):
-        return True
-    database._lock.release()
-    return False
+    return getattr(database, "database", None) in ("", ":memory:")
 
 
-def _give_back_dropped() -> None:
-    while True:
-        try:
-            states = _dropped.popleft()
-        except IndexError:
-            return
-        for database, keeps in states.values():
-            _give_back(database, keeps)
+def _pool_files() -> set[str]:
+    """Return the files whose code runs at the bottom of a thread that waits for work."""
+    found = {threading.__file__, concurrent.futures.thread.__file__, queue.__file__}
+    backend = sys.modules.get("anyio._backends._asyncio")
+    if backend is not None and backend.__file__ is not None:
+        found.add(backend.__file__)
+    return found
 
 
-def _give_back(database: Any, keeps: dict[str, Any]) -> None:
-    """Close a connection or return it to its pool, from any thread; what it says to that is logged."""
-    if keeps["closed"]:
+def _let_go(kept: Kept) -> None:
+    """Give a connection back, from any thread, or leave what is shared as it was found."""
+    keeps = kept.keeps
+    if keeps["transactions"] and not (kept.is_shared and kept.depth):
+        _roll_back(kept)
+    if kept.is_shared or keeps["closed"] or id(kept.database._state) != kept.state:
         return
-    if keeps["transactions"]:
-        _roll_back(database, keeps)
-    conn = keeps["conn"]
-    keeps.update(_afresh())
+    # As if this context were that of the work: closing has to find its connection.
+    around = _current.get()
+    use = Use(Borrowed.begun_late())
+    use.kept = {kept.state: kept}
+    _current.set(use)
     try:
-        with database._lock:
-            database._close(conn)
+        kept.database.close()
     except Exception:
         # A dead connection, or one of SQLite that only its own thread may close: it is closed when the
         # last reference goes, which is here.
         logger.debug("giving back a connection failed", exc_info=True)
+    finally:
+        _current.set(around)
+        use.kept = {}
+        keeps.update(afresh(), slot=None)
 
 
-def _roll_back(database: Any, keeps: dict[str, Any]) -> None:
+def _roll_back(kept: Kept) -> None:
     """Undo a transaction that nobody ended; commit nothing."""
-    _warn(database)
-    keeps["transactions"].clear()
-    keeps["commit_callbacks"].clear()
+    warn_of_transaction(kept.database)
+    kept.keeps["transactions"].clear()
+    kept.keeps["commit_callbacks"].clear()
     with contextlib.suppress(Exception):  # a connection that is gone has nothing to undo
-        keeps["conn"].rollback()
+        kept.keeps["conn"].rollback()
 
 
-def _warn(database: Any) -> None:
-    name = getattr(database, "session_name", "") or type(database).__name__
-    logger.warning(
-        "a transaction on database %r was still open at the end of a request: it is rolled back. "
-        "Use `with atomic(...)`, which ends it.",
-        name,
-    )
+def _emptied(kept: list[Kept]) -> list[Kept]:
+    """Take everything out of a list that other threads may add to."""
+    found = []
+    while kept:
+        try:
+            found.append(kept.pop())
+        except IndexError:
+            break
+    return found
+
+
+def _give_back_late() -> None:
+    while _late:
+        try:
+            _let_go(_late.popleft())
+        except IndexError:
+            break
+    for one in list(_lingering):
+        use = one()
+        if use is not None and use.kept and not use.is_finished():
+            continue
+        try:
+            _lingering.remove(one)
+        except ValueError:
+            continue  # another thread was faster
+        for kept in use.ended() if use is not None else ():
+            _let_go(kept)
 
 
 def _return_later(database: Any, state: Any) -> asyncio.Task[None] | None:
@@ -290,7 +370,7 @@ def _return_later(database: Any, state: Any) -> asyncio.Task[None] | None:
     if conn is None or state._task is not asyncio.current_task():
         return None
     if state.transactions:
-        _warn(database)
+        warn_of_transaction(database)
     state.reset()
     task = asyncio.get_running_loop().create_task(_return(database, conn))
     _returning.add(task)
@@ -306,146 +386,7 @@ async def _return(database: Any, conn: Any) -> None:
         logger.debug("giving back a connection failed", exc_info=True)
 
 
-def _field(name: str) -> Any:
-    def get(self: ThreadState) -> Any:
-        work = _current.get()
-        return (self.__dict__ if work is None else work.of(self))[name]
-
-    def put(self: ThreadState, value: Any) -> None:
-        work = _current.get()
-        (self.__dict__ if work is None else work.of(self))[name] = value
-
-    return property(get, put)
-
-
-class WatchedState(peewee._ConnectionLocal):
-    """Peewee's state of each thread, whose connections the forking thread can find as well."""
-
-    held: Held | None
-
-    def __init__(self) -> None:
-        # In each thread, when it first looks; what is kept for a piece of work is not touched by that.
-        self.__dict__.update(_afresh())
-
-    def set_connection(self, conn: Any) -> None:
-        super().set_connection(conn)
-        self.held = one = Held(conn, self, self.transactions)
-        held[id(one)] = one
-        _here.states.add(id(self))
-
-    def reset(self) -> None:
-        super().reset()
-        self.held = None
-        _here.states.discard(id(self))
-
-
-class ThreadState(WatchedState):
-    """The same for each piece of work that a thread is at."""
-
-    closed = _field("closed")
-    conn = _field("conn")
-    ctx = _field("ctx")
-    transactions = _field("transactions")
-    commit_callbacks = _field("commit_callbacks")
-
-    def _now(self) -> dict[str, Any]:
-        work = _current.get()
-        return self.__dict__ if work is None else work.of(self)
-
-    def set_connection(self, conn: Any) -> None:
-        now = self._now()
-        now.update(_afresh(), conn=conn, closed=False)
-        now["held"] = one = Held(conn, self, now["transactions"])
-        held[id(one)] = one
-        if now is self.__dict__:
-            _here.states.add(id(self))
-
-    def reset(self) -> None:
-        now = self._now()
-        now.update(_afresh())
-        if now is self.__dict__:
-            _here.states.discard(id(self))
-
-
-def disown() -> None:
-    """Leave the piece of work that is under way, in a forked child: its connections are the parent's."""
-    global _kind_lock
-    _kind_lock = threading.Lock()  # another thread of the parent may have held it
-    _current.set(None)
-    _dropped.clear()
-
-
-def forget(database: Any) -> None:
-    """Drop the connection of this thread and of its work, and close neither."""
-    state = database._state
-    state.reset()
-    if isinstance(state, ThreadState):
-        state.__dict__.update(_afresh())
-        _here.states.discard(id(state))
-
-
-def own(database: Any) -> None:
-    """Let the state of a synchronous Database object know whose it is.
-
-    Threads that have a connection keep it.
-    """
-    state = database._state
-    with _kind_lock:
-        if type(state) is peewee._ConnectionLocal:
-            state.__class__ = _kind
-            conn = state.__dict__["conn"]
-            one = None if conn is None else Held(conn, state, state.__dict__["transactions"])
-            state.__dict__["held"] = one
-            if one is not None:
-                held[id(one)] = one
-                _here.states.add(id(state))
-        if isinstance(state, WatchedState):
-            _owners[id(state)] = database
-        else:
-            _untold[id(database)] = database
-
-
-def opened_here() -> list[Any]:
-    """Return the synchronous databases that this thread, or its piece of work, may have a connection of."""
-    found = [_owners.get(key) for key in list(_here.states)]
-    work = _current.get()
-    if work is not None and work.thread == threading.get_ident():
-        found += work.opened()
-    return [database for database in found if database is not None] + list(_untold.values())
-
-
-#: What `own` makes of a state. Looking for a piece of work costs each query a microsecond or two, so that is
-#: not done before the process has begun the first one.
-_kind: type[WatchedState] = WatchedState
-_kind_lock = threading.Lock()
-
-
-def _watch_work() -> None:
-    """Let every state ask from now on which piece of work its thread is at."""
-    global _kind
-    with _kind_lock:
-        _kind = ThreadState
-        for database in list(_owners.values()):
-            if type(database._state) is WatchedState:
-                database._state.__class__ = ThreadState
-
-
-def watch_tasks(database: Any) -> None:
-    """See to it that what tasks open of an asynchronous Database object is noted."""
-    state = database._state
-    kind = type(state)
-    if not hasattr(kind, "noting"):
-        state.__class__ = _noting(kind)
-    _owners[id(state)] = database
-
-
-def _noting(kind: Any) -> Any:
-    """Return the class of an asynchronous state, with notes."""
-
-    def set_connection(self: Any, conn: Any) -> None:
-        kind.set_connection(self, conn)
-        work = _current.get()
-        if work is not None:
-            work.note_task(_owners[id(self)], self._current())
-
-    return type(kind.__name__, (kind,), {"noting": True, "set_connection": set_connection})
+def forget_late() -> None:
+    """Forget what waits to be given back, in a forked child: it is the parent's."""
+    _late.clear()
+    _lingering.clear()

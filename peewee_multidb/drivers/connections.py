@@ -25,7 +25,7 @@ from typing import Any
 import peewee
 from playhouse.pool import PooledDatabase  # type: ignore[import-untyped]
 
-from . import borrowing
+from . import keeping, states
 
 __all__ = [
     "aclose_everything",
@@ -55,6 +55,8 @@ logger = logging.getLogger("peewee_multidb")
 
 # By id: Database objects need be neither hashable nor comparable.
 _watched: weakref.WeakValueDictionary[int, Any] = weakref.WeakValueDictionary()
+#: Those whose state does not tell whose it is.
+_unwatched: weakref.WeakValueDictionary[int, Any] = weakref.WeakValueDictionary()
 
 # What a forked child inherited, and what the one that this thread is about to fork will inherit.
 _inherited: list[Any] = []
@@ -68,9 +70,9 @@ def watch(database: Any) -> None:
     """See to it that a forked child of this process finds the database without a connection."""
     _watched[id(database)] = database
     if is_async(database):
-        borrowing.watch_tasks(database)
-    else:
-        borrowing.own(database)
+        states.watch_tasks(database)
+    elif not states.own(database):
+        _unwatched[id(database)] = database
 
 
 def is_async(database: Any) -> bool:
@@ -146,7 +148,7 @@ def in_background(
 
 def connected_here() -> list[Any]:
     """Return the databases that this thread may have a connection of, without a look at all the others."""
-    return borrowing.opened_here()
+    return states.connected() + list(_unwatched.values())
 
 
 def give_back(database: Any) -> None:
@@ -238,7 +240,7 @@ def close_everything(database: Any) -> None:
     give_back(database)
     state = database._state
     if isinstance(state, threading.local):
-        if any(held.state == id(state) and held.transactions for held in list(borrowing.held.values())):
+        if any(held.state == id(state) and held.transactions for held in list(keeping.held.values())):
             raise peewee.OperationalError(
                 "close_all() while a transaction is open in another thread: let it end first, "
                 "or give the database a pool, whose connections can be cut."
@@ -246,7 +248,7 @@ def close_everything(database: Any) -> None:
         # The other threads' connections are reachable only by themselves: with a new state they
         # find theirs closed, and the drivers close the old ones when the last reference goes.
         database._state = type(state)()
-        borrowing.own(database)
+        states.own(database)
 
 
 async def aclose_everything(database: Any) -> None:
@@ -265,10 +267,10 @@ def forget(database: Any) -> None:
         database._pool = None
         database._pool_lock = asyncio.Lock()
         database._state = type(state)(release=database._release_conn)
-        borrowing.watch_tasks(database)
+        states.watch_tasks(database)
         return
     _keep(state.conn)
-    borrowing.forget(database)
+    states.forget(database)
     if database.thread_safe:
         database._lock = threading.Lock()
     if isinstance(database, PooledDatabase):
@@ -291,7 +293,7 @@ def _keep(connection: Any) -> None:
 
 def _before_fork() -> None:
     # Strong references: before any hook runs in the child, it has dropped what other threads held.
-    _forking.connections = [held.connection for held in list(borrowing.held.values())]
+    _forking.connections = [held.connection for held in list(keeping.held.values())]
 
 
 def _after_fork_in_parent() -> None:
@@ -300,7 +302,7 @@ def _after_fork_in_parent() -> None:
 
 def _after_fork_in_child() -> None:
     _keep(_forking.connections)
-    borrowing.disown()
+    states.leave_work()
     for database in list(_watched.values()):
         forget(database)
 

@@ -7,8 +7,6 @@ PostgreSQL's appendix "PostgreSQL Error Codes" and of MySQL's and MariaDB's erro
 from __future__ import annotations
 
 import asyncio
-import sys
-from types import CodeType
 from typing import Any
 
 import peewee
@@ -96,6 +94,8 @@ def is_unreachable(error: BaseException) -> bool:
     known: BaseException | None = error
     while known is not None:
         inner = original(known)
+        if getattr(known, "while_connecting", False):
+            return True
         if is_from_server(known) and (
             _sqlstate(inner).startswith(SQLSTATE_DISCONNECT) or _number(inner) in MYSQL_DISCONNECT
         ):
@@ -103,20 +103,11 @@ def is_unreachable(error: BaseException) -> bool:
         if is_from_server(known) or isinstance(known, MaxConnectionsExceeded):
             traceback = known.__traceback__
             while traceback is not None:
-                if traceback.tb_frame.f_code in _connecting():
+                if traceback.tb_frame.f_code is peewee.Database.connect.__code__:
                     return True
                 traceback = traceback.tb_next
         known = known.__cause__
     return False
-
-
-def _connecting() -> set[CodeType]:
-    """Return the code of Peewee that runs while a connection is made."""
-    found = {peewee.Database.connect.__code__}
-    bridge = sys.modules.get("playhouse.pwasyncio")
-    if bridge is not None:
-        found.add(bridge.AsyncDatabaseMixin._acquire_conn_async.__code__)
-    return found
 
 
 def _is_own_timeout(error: BaseException) -> bool:

@@ -154,7 +154,13 @@ class AsyncSession(Session):
         """Connect, on a new connection if the old one is to a server that was demoted."""
         if connections.is_left(self) and not self.in_transaction():
             await connections.adrop(self)
-        return await super().aconnect()  # type: ignore[misc]
+        try:
+            return await super().aconnect()  # type: ignore[misc]
+        except Exception as error:
+            # The bridge loses where it was raised.
+            with contextlib.suppress(AttributeError):
+                error.while_connecting = True  # type: ignore[attr-defined]
+            raise
 
     async def _run_session_statements(self, conn: Any) -> None:
         """Run the statements on the driver's own connection, whose ``execute`` is a coroutine."""

@@ -57,9 +57,8 @@ class SqliteDriver(base.Driver):
     def build(self, settings: DatabaseSettings, url: DatabaseURL, *, read_only: bool) -> peewee.Database:
         kind = PooledSqliteDatabase if settings.pool else SqliteDatabase
         options = {**self.sqlite_options(settings, url), **base.pool_options(settings)}
-        if settings.pool:
-            # A pool hands a connection from thread to thread, to one at a time.
-            options.setdefault("check_same_thread", False)
+        # A pool, and a request, hand a connection from thread to thread, to one at a time.
+        options.setdefault("check_same_thread", False)
         return start_session(kind(url.database, **options), settings, [READ_ONLY] if read_only else [])
 
     def sqlite_options(self, settings: DatabaseSettings, url: DatabaseURL) -> dict[str, Any]:

@@ -37,11 +37,21 @@ class Carrier:
     max_age: float = MAX_AGE
 
     def found(self, request: Request, tenant: str | None) -> str | None:
-        """Return what the request carries, or None."""
+        """Return what the request carries, or None.
+
+        Args:
+            request: the request.
+            tenant: the tenant whose token is wanted; None for that of no tenant.
+        """
         raise NotImplementedError
 
     def headers(self, value: str, tenant: str | None) -> list[tuple[str, str]]:
-        """Return the headers of the response that carry it on."""
+        """Return the headers of the response that carry it on.
+
+        Args:
+            value: what is carried.
+            tenant: the tenant whose it is; None for no tenant.
+        """
         raise NotImplementedError
 
     def read(self, request: Request, tenant: str | None, registry: Databases) -> str | None:
@@ -107,11 +117,21 @@ class CausalCookie(Carrier):
         return self.name if tenant is None else f"{self.name}-{tenant}"
 
     def found(self, request: Request, tenant: str | None) -> str | None:
-        """Return the cookie of the request, or None."""
+        """Return the cookie of the request, or None.
+
+        Args:
+            request: the request.
+            tenant: the tenant whose token is wanted; None for that of no tenant.
+        """
         return request.one_cookie(self._name(tenant))
 
     def headers(self, value: str, tenant: str | None) -> list[tuple[str, str]]:
-        """Return the Set-Cookie header."""
+        """Return the Set-Cookie header.
+
+        Args:
+            value: what is carried.
+            tenant: the tenant whose it is; None for no tenant.
+        """
         parts = [f"{self._name(tenant)}={value}", f"Path={self.path}", f"Max-Age={int(self.max_age)}"]
         parts += [f"Domain={self.domain}"] if self.domain else []
         parts += ["Secure"] if self.secure else []
@@ -132,11 +152,21 @@ class CausalHeader(Carrier):
     max_age: float = MAX_AGE
 
     def found(self, request: Request, tenant: str | None) -> str | None:
-        """Return the header of the request, or None."""
+        """Return the header of the request, or None.
+
+        Args:
+            request: the request.
+            tenant: the tenant whose token is wanted; None for that of no tenant.
+        """
         return request.headers.one(self.name)
 
     def headers(self, value: str, tenant: str | None) -> list[tuple[str, str]]:
-        """Return the header."""
+        """Return the header.
+
+        Args:
+            value: what is carried.
+            tenant: the tenant whose it is; None for no tenant.
+        """
         return [(self.name, value)]
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import logging
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -23,6 +24,8 @@ from .request import AsgiRequest, Request, WsgiRequest
 from .rules import Rules
 from .steps import Body
 from .visit import Visit
+
+logger = logging.getLogger("peewee_multidb")
 
 __all__ = ["AsyncMultiDBComponent", "MultiDBComponent"]
 
@@ -44,7 +47,7 @@ class _Component:
             app: the Falcon app. Handlers that it adds later are asked first.
         """
         app.add_middleware(self)
-        for kind in (peewee.PeeweeException, InvalidTenant, MaxConnectionsExceeded):
+        for kind in (peewee.PeeweeException, InvalidTenant, MaxConnectionsExceeded, OSError):
             app.add_error_handler(kind, self._handler())
 
     def _handler(self) -> Any:
@@ -54,7 +57,9 @@ class _Component:
         visit: Visit | None = getattr(req.context, "multidb", None)
         reply = None if visit is None else visit.reply(error)
         if reply is None:
-            raise error
+            logger.error("a responder failed: %s %s", req.method, req.path, exc_info=error)
+            # Any other error would go past process_response.
+            raise falcon.HTTPInternalServerError from error
         _send(resp, reply)
 
     def _refuse(self, req: Any, resp: Any, refusal: Refusal) -> None:
@@ -71,6 +76,20 @@ def _send(resp: Any, reply: Reply) -> None:
     for name, value in headers:
         if name.lower() != "content-length":
             resp.append_header(name, value) if name.lower() == "set-cookie" else resp.set_header(name, value)
+
+
+class _Guard:
+    """Sees to it that a request is left, also when Falcon calls no process_response.
+
+    That is so when an error handler raises something else than an HTTPError.
+    """
+
+    def __init__(self, visit: Visit) -> None:
+        self._visit = visit
+
+    def __del__(self) -> None:
+        if self._visit.is_here:
+            self._visit.leave()
 
 
 class MultiDBComponent(_Component):
@@ -95,6 +114,7 @@ class MultiDBComponent(_Component):
         """
         request: Request = WsgiRequest(req.env)
         req.context.multidb = visit = Visit(self.rules, request)
+        req.context.multidb_guard = _Guard(visit)
         try:
             visit.enter(self.rules.choose(request))
         except Refusal as refusal:
@@ -135,7 +155,7 @@ class AsyncMultiDBComponent(_Component):
 
     def _handler(self) -> Any:
         async def handle(req: Any, resp: Any, error: Exception, params: Any, *, ws: Any = None) -> None:
-            if resp is None:
+            if ws is not None:
                 raise error
             self._answer(req, resp, error)
 
@@ -174,7 +194,7 @@ class AsyncMultiDBComponent(_Component):
                 resp.append_header(name, value)
             stream: Any = resp.stream
             if stream is not None and hasattr(stream, "__aiter__"):
-                resp.stream = _AsyncBody(stream, visit)
+                resp.stream = _AsyncBody(stream, visit)  # type: ignore[assignment]
                 is_over = False
         finally:
             if is_over:

@@ -17,6 +17,8 @@ from ..errors import (
     InvalidTenant,
     NoDatabaseSelected,
     NoReplicaAvailable,
+    ResolverFailed,
+    TooManyConnections,
     UnknownDatabase,
 )
 from ..registry import Databases, databases
@@ -39,6 +41,10 @@ Selector = Callable[[Request], Chosen | Awaitable[Chosen]]
 OnError = Callable[[Request, Refusal], Reply | None]
 
 METHOD, STRICT = "method", "strict"
+#: What is wrong with the servers, or with what says where they are, and not with the request.
+UNAVAILABLE = (NoReplicaAvailable, ResolverFailed, TooManyConnections)
+#: The most tenants whose scopes are kept.
+MOST_KEPT = 20_000
 _PRIMARY, _REPLICA = use_db(role="primary"), use_db(role="replica")
 
 
@@ -112,6 +118,7 @@ class Rules:
         self.on_error = on_error
         self.retry_after = retry_after
         self.registry = databases if registry is None else registry
+        self._tenants: dict[str, use_tenant] = {}
 
     # Deciding
 
@@ -149,11 +156,14 @@ class Rules:
         scopes: list[AbstractContextManager[Any]] = []
         tenant: str | None = None
         if isinstance(chosen, str):
-            try:
-                tenant = check_tenant_name(chosen)
-            except InvalidTenant as error:
-                raise Refusal("invalid", error) from error
-            scopes.append(use_tenant(tenant, shared=self.shared))
+            known = self._tenants.get(chosen)
+            if known is None:
+                try:
+                    known = use_tenant(check_tenant_name(chosen), shared=self.shared)
+                except InvalidTenant as error:
+                    raise Refusal("invalid", error) from error
+            tenant = known.tenant
+            scopes.append(known)
         elif chosen is not None:
             if not hasattr(chosen, "__enter__"):
                 raise ConfigurationError(
@@ -167,6 +177,17 @@ class Rules:
         if role is not None:
             scopes.append(role)
         return Choice(scopes, tenant)
+
+    def keep(self, scope: object) -> None:
+        """Keep the scope of a tenant that there is, for its next request.
+
+        Args:
+            scope: what was entered.
+        """
+        if type(scope) is use_tenant and scope.name is not None and scope.tenant == scope.name:
+            if len(self._tenants) >= MOST_KEPT:
+                self._tenants.clear()
+            self._tenants[scope.name] = scope
 
     def _role(self, request: Request) -> use_db | None:
         roles = self.roles
@@ -190,7 +211,7 @@ class Rules:
             return Refusal("invalid", error)
         if isinstance(error, NoDatabaseSelected):
             return Refusal("missing", error)
-        if isinstance(error, NoReplicaAvailable) or failures.is_unreachable(error):
+        if isinstance(error, UNAVAILABLE) or failures.is_unreachable(error):
             return Refusal("unavailable", error)
         if isinstance(error, UnknownDatabase):
             return Refusal("unknown", error)

@@ -1,4 +1,4 @@
-"""The edges of a request: what was there before it, and a body that is made after the call that returned it."""
+"""The edges of a request: what was there before it, and a body that is made after the call returned."""
 
 from __future__ import annotations
 
@@ -62,5 +62,5 @@ class Outside:
     def restore(self) -> None:
         """Put it back, whatever was entered since then and not left."""
         scope.switch(self._scope)
-        causality.replace_unit(self._unit)
+        causality.switch_unit(self._unit)
         borrowing.switch(self._work)

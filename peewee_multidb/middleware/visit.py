@@ -12,7 +12,7 @@ from typing import Any
 
 from .. import causality
 from ..causality import unit_of_work
-from ..drivers import connections
+from ..drivers import borrowing, connections
 from ..drivers.borrowing import Borrowed
 from ..errors import UnknownDatabase
 from ..replicas import causal_token, use_causal_token
@@ -41,6 +41,9 @@ class Visit:
         self._entered: list[AbstractContextManager[Any]] = []
         self._marks: dict[Any, Any] = {}
         self._outside = Outside()
+        if borrowing.current() is None:
+            # What the server's thread wrote by itself, when it began for instance, no request has seen.
+            causality.switch_unit(None)
         self._work = Borrowed.begin()
 
     def enter(self, choice: Choice) -> None:
@@ -63,6 +66,8 @@ class Visit:
         try:
             for one in choice.scopes:
                 self._push(one)
+                if self.tenant is not None:
+                    self._rules.keep(one)
         except UnknownDatabase as error:
             raise Refusal("unknown", error) from error
 
@@ -73,6 +78,12 @@ class Visit:
     def _leave_scopes(self) -> None:
         while self._entered:
             self._entered.pop().__exit__(None, None, None)
+
+    @property
+    def is_here(self) -> bool:
+        """Whether the request is the innermost one under way in this context."""
+        use = borrowing.current()
+        return use is not None and use.work is self._work
 
     def suspend(self) -> None:
         """Put this context back as it was before the request, which goes on in a copy of it."""
