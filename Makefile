@@ -14,7 +14,7 @@ INSTALL := $(PY) -m pip install --disable-pip-version-check --quiet
 METADATA := setup.cfg pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint docs bench soak clean mariadb odbc pgbouncer
+.PHONY: help demo test lint docs bench soak clean mariadb odbc chromium pgbouncer redis
 
 help:  ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -22,7 +22,7 @@ help:  ## this list
 demo: $(VENV)/.demo  ## the New York flights of 2013 in three databases, on SQLite, under a minute
 	$(PY) examples/flights.py
 
-test: $(VENV)/.test mariadb odbc pgbouncer  ## the whole suite on real servers, with coverage
+test: $(VENV)/.test mariadb odbc chromium pgbouncer redis  ## the whole suite on real servers, with coverage
 	$(PY) -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(COVERAGE) $(PYTEST_ARGS)
 
 lint: $(VENV)/.lint  ## ruff, and mypy --strict on the package
@@ -36,7 +36,7 @@ bench: $(VENV)/.bench mariadb odbc  ## every benchmark, one after the other
 	@set -e; for file in benchmarks/bench_*.py; do echo "== $$file"; $(PY) "$$file"; done
 
 soak: WORKERS = 0
-soak: $(VENV)/.test mariadb odbc pgbouncer  ## the suite again, with SOAK_FACTOR (20) times the work
+soak: $(VENV)/.test mariadb odbc chromium pgbouncer redis  ## the suite again, with SOAK_FACTOR (20) times the work
 	MULTIDB_SOAK=1 MULTIDB_SOAK_FACTOR=$(SOAK_FACTOR) $(PY) -m pytest -n $(WORKERS) --timeout=7200 $(PYTEST_ARGS)
 
 clean:  ## remove all that the other targets made
@@ -102,3 +102,14 @@ odbc:
 	    ldconfig -p | grep -q libgssapi_krb5.so.2; } >/dev/null 2>&1 || \
 	    .ci/apt-install tdsodbc unixodbc odbcinst libltdl7 libgssapi-krb5-2 || \
 	    echo "Going on without ODBC; on Debian: apt-get install tdsodbc unixodbc" >&2
+
+# A browser without a window, for the tests of the status page.
+chromium:
+	@{ command -v chromium && command -v chromedriver; } >/dev/null || \
+	    .ci/apt-install chromium chromium-driver || \
+	    echo "Going on without Chromium; on Debian: apt-get install chromium chromium-driver" >&2
+
+# For the queues that jobs are sent through. The program alone: the tests start one of their own.
+redis:
+	@command -v redis-server >/dev/null || .ci/apt-install redis-server || \
+	    echo "Going on without Redis; on Debian: apt-get install redis-server" >&2

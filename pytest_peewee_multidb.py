@@ -16,8 +16,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the settings of pytest.ini."""
     parser.addini(
         "multidb_databases",
-        "the databases that a test without a mark may use: names, * for all, none for none; each test is then "
-        "rolled back. Unset, only tests with the mark `databases` or the fixture `multidb` are.",
+        "the databases that a test without a mark may use: names, * for all, none for none; each test is "
+        "then rolled back. Unset, only tests with the mark `databases` or the fixture `multidb` are.",
         default="",
     )
     parser.addini(
@@ -31,8 +31,8 @@ def pytest_configure(config: pytest.Config) -> None:
     """Make the mark known."""
     config.addinivalue_line(
         "markers",
-        "databases(*names, transaction=True, after_commit='hold', truncate=False): the databases that the test "
-        "may use; what it does there is rolled back, or with transaction=False really committed",
+        "databases(*names, transaction=True, after_commit='hold', truncate=False): the databases that the "
+        "test may use; what it does there is rolled back, or with transaction=False really committed",
     )
 
 
@@ -76,7 +76,7 @@ def assert_route() -> Any:
 
 @pytest.fixture
 def capture_after_commit(multidb: Any) -> Any:
-    """`with capture_after_commit(run=True) as callbacks:` collects what falls due after commits, and calls it."""
+    """`with capture_after_commit(run=True):` collects what is due after commits, and calls it at the end."""
     return multidb.capture_after_commit
 
 

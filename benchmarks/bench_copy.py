@@ -1,7 +1,7 @@
 """How fast is a copy between engines, and how much memory does it take?  Target: 1,000,000 rows in 200 MB.
 
-A table of nine columns goes from SQLite to PostgreSQL, from there to MariaDB, and back to SQLite. Each copy is
-a process of its own, whose largest memory the kernel tells. The first one is killed half-way by SIGKILL and
+A table of nine columns goes from SQLite to PostgreSQL, from there to MariaDB, and back to SQLite. Each copy
+is a process of its own, whose largest memory the kernel tells. The first one is killed half-way by SIGKILL,
 resumed, and then done once more in one go: all checksums have to be the same.
 
     python benchmarks/bench_copy.py [--rows 1000000] [--batch 1000]
@@ -175,8 +175,8 @@ def show(found: dict[str, dict[str, Any]], rows: int) -> None:
 
     lines = [
         f"{rows:,} rows of nine columns, checked, copied and compared. The first copy was killed half-way by "
-        f"SIGKILL and resumed. Different checksums, of both sides of all copies: {len(sums)}. Target: one, and "
-        f"less than {MEGABYTES} MB: {verdict}.",
+        f"SIGKILL and resumed. Different checksums, of both sides of all copies: {len(sums)}. Target: one, "
+        f"and less than {MEGABYTES} MB: {verdict}.",
         measuring.table(
             ["copy", "seconds", "rows/s", "most memory, MB", "at the start, MB", "checksum"],
             [

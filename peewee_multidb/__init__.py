@@ -4,6 +4,14 @@ A model says where it lives; a block, a request or a row's key says otherwise; a
 the right server, in that server's dialect, or is refused with a sentence that says why.
 """
 
+from .background import (
+    ScopedExecutor,
+    ascope_headers,
+    management_command,
+    run_job,
+    scope_from_headers,
+    scope_headers,
+)
 from .causality import unit_of_work
 from .errors import (
     ClockWentBackwards,
@@ -11,6 +19,8 @@ from .errors import (
     ConfigurationError,
     CrossDatabaseQuery,
     DatabaseNotAllowed,
+    ForEachFailed,
+    InDoubt,
     InvalidShardKey,
     InvalidTenant,
     MissingShardKey,
@@ -23,14 +33,17 @@ from .errors import (
     ResolverFailed,
     ScatterNotSupported,
     ScatterTimeout,
+    ScopeRefused,
     ShardFailed,
     ShardMoved,
     TenantLocked,
     TooManyConnections,
+    TwoPhaseError,
     UncoveredWrite,
     UnknownDatabase,
     WrongShard,
 )
+from .foreach import afor_each_database, for_each_database
 from .model import Model, adopt, check_keys, current_db, database_of, explain_route, use_shard
 from .rebalance import Rebalance
 from .registry import Databases, databases
@@ -52,7 +65,8 @@ from .shards.everywhere import all_shards
 from .tenants.locks import current_tenant, use_tenant
 from .tenants.names import check_tenant_name
 from .tenants.resolvers import MappingResolver, TableResolver, TemplateResolver
-from .transactions import atomic
+from .transactions import after_commit, atomic
+from .twophase.recovery import RecoveryReport, arecover, recover
 from .version import __version__
 
 __all__ = [
@@ -62,7 +76,9 @@ __all__ = [
     "CrossDatabaseQuery",
     "DatabaseNotAllowed",
     "Databases",
+    "ForEachFailed",
     "HashShards",
+    "InDoubt",
     "InvalidShardKey",
     "InvalidTenant",
     "LookupShards",
@@ -77,10 +93,13 @@ __all__ = [
     "ReadOnlyDatabase",
     "Rebalance",
     "RebalanceError",
+    "RecoveryReport",
     "ResolverFailed",
     "Route",
     "ScatterNotSupported",
     "ScatterTimeout",
+    "ScopeRefused",
+    "ScopedExecutor",
     "ShardFailed",
     "ShardMoved",
     "Snowflake",
@@ -90,13 +109,18 @@ __all__ = [
     "TemplateResolver",
     "TenantLocked",
     "TooManyConnections",
+    "TwoPhaseError",
     "UUID7Field",
     "UncoveredWrite",
     "UnknownDatabase",
     "WrongShard",
     "__version__",
     "adopt",
+    "afor_each_database",
+    "after_commit",
     "all_shards",
+    "arecover",
+    "ascope_headers",
     "atomic",
     "causal_token",
     "check_keys",
@@ -106,8 +130,14 @@ __all__ = [
     "database_of",
     "databases",
     "explain_route",
+    "for_each_database",
+    "management_command",
     "propagate",
+    "recover",
     "retry_moved",
+    "run_job",
+    "scope_from_headers",
+    "scope_headers",
     "unit_of_work",
     "use_causal_token",
     "use_db",

@@ -30,10 +30,10 @@ __all__ = [
     "Seen",
     "Unit",
     "current_unit",
+    "is_note",
     "note_write",
     "own_unit",
     "replace_unit",
-    "switch_unit",
     "unit_of_work",
     "write_hook",
 ]
@@ -141,9 +141,6 @@ _unit: ContextVar[Unit | None] = ContextVar("peewee_multidb_unit", default=None)
 #: Return the unit of work of this thread or task, or None when it has neither written nor begun one.
 current_unit: Callable[[], Unit | None] = _unit.get
 
-#: Make a unit of work the current one, without regard to the one before.
-switch_unit: Callable[[Unit | None], Any] = _unit.set
-
 
 def own_unit() -> Unit:
     """Return the unit of work of this thread or task, made if there is none."""
@@ -211,6 +208,11 @@ def note_write(entry: Entry) -> None:
         callbacks = database._state.commit_callbacks
         if seen.write not in callbacks:
             callbacks.append(seen.write)
+
+
+def is_note(callback: Any) -> bool:
+    """Whether what a Database object calls after a commit is what `note_write` has left there."""
+    return isinstance(getattr(callback, "__self__", None), Seen)
 
 
 def write_hook(entry: Entry) -> Callable[[Any], None]:

@@ -43,6 +43,7 @@ __all__ = [
     "settings_from",
     "settings_from_env",
     "settings_from_toml",
+    "transaction_log_from",
 ]
 
 #: Bytes of a name, by NAMEDATALEN of PostgreSQL; a longer one would be cut off, and perhaps meet another.
@@ -370,6 +371,20 @@ def secrets_from_env(
     if f"{prefix}SECRET_KEY_FILE" in variables:
         return [Secret(file=variables[f"{prefix}SECRET_KEY_FILE"])]
     return None
+
+
+def transaction_log_from(value: object) -> str | None:
+    """Read ``transaction_log``.
+
+    Args:
+        value: the name of a database, the path of a file, or None.
+
+    Raises:
+        ConfigurationError: it is something else.
+    """
+    if value is None or (isinstance(value, str) and value):
+        return value
+    raise ConfigurationError("transaction_log: expected the name of a database or the path of a file")
 
 
 def settings_from_env(

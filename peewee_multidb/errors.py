@@ -19,9 +19,11 @@ __all__ = [
     "CollidingKeys",
     "ConfigurationError",
     "CopyError",
+    "CopyRefused",
     "CrossDatabaseQuery",
     "DatabaseNotAllowed",
     "ForEachFailed",
+    "InDoubt",
     "InvalidShardKey",
     "InvalidTenant",
     "IsolationError",
@@ -45,6 +47,7 @@ __all__ = [
     "ShardMoved",
     "TenantLocked",
     "TooManyConnections",
+    "TwoPhaseError",
     "UncoveredWrite",
     "UnknownDatabase",
     "WrongShard",
@@ -177,13 +180,17 @@ class RebalanceError(MultiDBError, peewee.OperationalError):
 
 
 class CopyError(MultiDBError, peewee.OperationalError):
-    """Copying tables cannot begin, cannot go on, or has ended with a difference; the message says which.
+    """Copying tables cannot go on, or has ended with a difference; the message says which.
 
     Attributes:
         report: what was copied, if both sides were compared and differ; a `CopyReport`.
     """
 
     report: object = None
+
+
+class CopyRefused(CopyError):
+    """Copying tables cannot begin; nothing was changed, and the message says what is in the way."""
 
 
 class MigrationError(MultiDBError, peewee.OperationalError):
@@ -235,6 +242,22 @@ class PartialCommit(MultiDBError, peewee.OperationalError):
         self.committed = tuple(committed)
         self.rolled_back = tuple(rolled_back)
         self.unknown = tuple(unknown)
+
+
+class TwoPhaseError(MultiDBError, peewee.OperationalError):
+    """A two-phase block could not be committed; nothing of it is.
+
+    Attributes:
+        in_doubt: names of the databases that could not be told so; `recover` rolls them back.
+    """
+
+    def __init__(self, message: str, *, in_doubt: Iterable[str] = ()) -> None:
+        super().__init__(message)
+        self.in_doubt = tuple(in_doubt)
+
+
+class InDoubt(MultiDBError, UserWarning):
+    """A two-phase block is committed, and a database could not be told yet; `recover` does it."""
 
 
 class ForEachFailed(MultiDBError, peewee.OperationalError):

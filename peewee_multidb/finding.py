@@ -20,7 +20,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .config import secrets_from, secrets_from_env, settings_from, settings_from_env
+from .config import (
+    secrets_from,
+    secrets_from_env,
+    settings_from,
+    settings_from_env,
+    transaction_log_from,
+)
 from .errors import ConfigurationError
 from .settings import DatabaseSettings
 from .tomlfile import has_section, located, read_toml
@@ -44,6 +50,7 @@ class Settings:
         path: the file; None for the environment.
         databases: by name.
         secret_key: what tokens are signed with; None where nothing is said.
+        transaction_log: where two-phase commit writes its decisions; None where nothing is said.
         models: names of the modules that define models, for the command line.
         migrations: the directory of migrations, for the command line; None where nothing is said.
         document: the whole table, as it is in the file.
@@ -53,6 +60,7 @@ class Settings:
     path: Path | None = None
     databases: Mapping[str, DatabaseSettings] = field(default_factory=dict)
     secret_key: list[Secret] | None = None
+    transaction_log: str | None = None
     models: tuple[str, ...] = ()
     migrations: Path | None = None
     document: Mapping[str, Any] = field(default_factory=dict, repr=False)
@@ -95,6 +103,7 @@ def find_settings(
             f"environment variables {prefix}*",
             databases=settings_from_env(prefix, variables),
             secret_key=secrets_from_env(prefix, variables),
+            transaction_log=variables.get(f"{prefix}TRANSACTION_LOG"),
             models=tuple(variables.get(f"{prefix}MODELS", "").replace(",", " ").split()),
         )
     return None
@@ -130,6 +139,7 @@ def read_settings(path: str | os.PathLike[str], *, base: Path | None = None) -> 
     try:
         databases = settings_from(document["databases"])
         secrets = secrets_from(document["secret_key"]) if "secret_key" in document else None
+        log = transaction_log_from(document.get("transaction_log"))
         models = _texts("models", document.get("models", []))
         migrations = _texts("migrations", document.get("migrations", []))
     except ConfigurationError as error:
@@ -137,12 +147,14 @@ def read_settings(path: str | os.PathLike[str], *, base: Path | None = None) -> 
     else:
         if base is not None:
             databases = {name: _rebased(one, base) for name, one in databases.items()}
+            log = log if log is None or log in databases else str(base / log)
         folder = Path(path).parent
         return Settings(
             str(path),
             Path(path),
             databases,
             secrets,
+            log,
             models,
             folder / migrations[0] if migrations else None,
             document,

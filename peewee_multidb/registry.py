@@ -50,6 +50,8 @@ class Databases(TenantRegistry, Mapping[str, peewee.Database]):
         on_evict: functions to call with the `Entry` of a database that was closed to make room for another.
         secret_key: what `causal_token` signs with, at least 16 characters; several for a change of keys:
             the first one signs, and each of them is accepted.
+        transaction_log: where two-phase commit writes its decisions: the name of a database, or the path of
+            an SQLite file; None for ``multidb-transactions.db`` in the working directory.
 
     Each of the first three hooks gets a `ServerEvent`; what it raises is logged, and the query goes on.
     """
@@ -63,6 +65,7 @@ class Databases(TenantRegistry, Mapping[str, peewee.Database]):
         self.on_open: list[Callable[[Entry], object]] = []
         self.on_evict: list[Callable[[Entry], object]] = []
         self.secret_key: str | Secret | Sequence[str | Secret] | None = None
+        self.transaction_log: str | PathLike[str] | None = None
         #: The entries by name. One item at a time is changed, so that a look-up needs no lock; a walk
         #: through it begins with a copy.
         self.entries: dict[str, Entry] = {}
@@ -93,9 +96,9 @@ class Databases(TenantRegistry, Mapping[str, peewee.Database]):
     def load(self, path: str | PathLike[str] | None = None) -> None:
         """Replace everything by the ``[databases]`` of a TOML file.
 
-        Its ``secret_key``, if it has one, becomes that of the registry; so do its ``max_open``,
-        ``wait_open``, ``max_databases``, ``resolved_ttl``, ``unknown_ttl``, and its ``[tenants]`` as a
-        `TemplateResolver`.
+        Its ``secret_key`` and its ``transaction_log``, if it has them, become those of the registry; so do
+        its ``max_open``, ``wait_open``, ``max_databases``, ``resolved_ttl``, ``unknown_ttl``, and its
+        ``[tenants]`` as a `TemplateResolver`.
 
         Args:
             path: the file; relative SQLite paths in it are relative to the working directory. None finds the
@@ -121,12 +124,15 @@ class Databases(TenantRegistry, Mapping[str, peewee.Database]):
         self._set(more)
         if settings.secret_key is not None:
             self.secret_key = settings.secret_key
+        if settings.transaction_log is not None:
+            self.transaction_log = settings.transaction_log
 
     def load_env(self, prefix: str = "MULTIDB_") -> None:
         """Replace everything by databases from environment variables, such as ``MULTIDB_ERP__URL``.
 
-        ``MULTIDB_SECRET_KEY`` or ``MULTIDB_SECRET_KEY_FILE`` gives the ``secret_key``;
-        ``MULTIDB_MAX_OPEN`` and the like give the limits, ``MULTIDB_TENANTS_TEMPLATE`` the resolver.
+        ``MULTIDB_SECRET_KEY`` or ``MULTIDB_SECRET_KEY_FILE`` gives the ``secret_key``,
+        ``MULTIDB_TRANSACTION_LOG`` the ``transaction_log``, ``MULTIDB_MAX_OPEN`` and the like the limits, and
+        ``MULTIDB_TENANTS_TEMPLATE`` the resolver.
 
         Args:
             prefix: what the names of the variables begin with.
@@ -140,6 +146,7 @@ class Databases(TenantRegistry, Mapping[str, peewee.Database]):
         secrets = secrets_from_env(prefix)
         if secrets is not None:
             self.secret_key = secrets
+        self.transaction_log = os.environ.get(f"{prefix}TRANSACTION_LOG", self.transaction_log)
 
     def add(self, name: str, url_or_database: str | peewee.Database, **options: Any) -> None:
         """Add one database while the program runs.
@@ -454,6 +461,8 @@ _registries: weakref.WeakSet[Databases] = weakref.WeakSet()
 def registries() -> list[Databases]:
     """Return every registry that there is."""
     return list(_registries)
+
+
 
 
 def _after_fork_in_child() -> None:

@@ -17,7 +17,7 @@ import peewee
 
 from .drivers import connections, traits_of
 from .drivers.replication import Position, ServerState
-from .drivers.watching import housekeeping
+from .drivers.sent import housekeeping
 
 __all__ = ["Server", "ServerEvent", "mirror"]
 

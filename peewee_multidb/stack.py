@@ -20,7 +20,19 @@ if TYPE_CHECKING:
     # A model's home may hold a sharding rule that is kept in a registry, which switches scopes.
     from .home import Home
 
-__all__ = ["Boundary", "Entry", "Lock", "Scope", "Target", "confined", "current", "pop", "push", "switch"]
+__all__ = [
+    "Boundary",
+    "Confinement",
+    "Entry",
+    "Lock",
+    "Scope",
+    "Target",
+    "confined",
+    "current",
+    "pop",
+    "push",
+    "switch",
+]
 
 #: A database: the name of a registered one, or a Database object that no registry knows.
 Target = str | peewee.Database
@@ -121,7 +133,7 @@ class Boundary(Scope):
         return Boundary(self.entry, parent, self.lock)
 
 
-class _Confinement:
+class Confinement:
     """The entry of a scope that was entered without the lock, and is run within it."""
 
     __slots__ = ()
@@ -154,7 +166,7 @@ def confined(scope: Scope | None, around: Scope | None) -> Scope | None:
     """
     if around is None or around.lock is None or (scope is not None and scope.lock is around.lock):
         return scope
-    return Boundary(_Confinement(), scope, around.lock)
+    return Boundary(Confinement(), scope, around.lock)
 
 
 _current: ContextVar[Scope | None] = ContextVar("peewee_multidb_scope", default=None)
@@ -189,5 +201,3 @@ def pop(entry: Entry) -> None:
         for other in reversed(above):
             rest = other.over(rest)
         _current.set(rest)
-
-

@@ -32,6 +32,7 @@ class ServerStatus:
         in_use: queries of this process that are running on it.
         ejected_until: seconds since the epoch until which it gets no reads after a connection error.
         problem: why it gets no reads, or why it did not answer; None when all is well.
+        replicating: it follows another server; None when it cannot be told.
     """
 
     name: str
@@ -45,6 +46,7 @@ class ServerStatus:
     in_use: int
     ejected_until: float | None
     problem: str | None
+    replicating: bool | None = None
 
 
 def status_of(entry: Entry) -> list[ServerStatus]:
@@ -101,4 +103,5 @@ def _status(
         in_use=server.in_use,
         ejected_until=server.ejected_until,
         problem=problem or server.problem,
+        replicating=None if state is None else state.replicating,
     )

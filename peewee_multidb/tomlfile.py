@@ -20,7 +20,7 @@ SECTION = ("tool", "peewee_multidb")
 
 #: The keys beside ``[databases]``; `models` and `migrations` are for the command line.
 KEYS = (
-    *("databases", "secret_key", "models", "migrations", "tenants"),
+    *("databases", "secret_key", "transaction_log", "models", "migrations", "tenants"),
     *("max_open", "wait_open", "max_databases", "resolved_ttl", "unknown_ttl"),
 )
 

@@ -42,9 +42,11 @@ DIRECTIVES = frozenset({"eval-rst", "figure", "image", "include", "toctree"})
 #: A server as the page's reader sees it, or several; they become real ones if the front matter says so.
 SERVER_URL = re.compile(r"(postgresql|mysql|mariadb|mssql)(\+\w+)?://([\w.@:,-]+/\w+)")
 #: Commands that bring the package to the reader's machine; here it is installed already.
-INSTALLING = ("python3 -m venv", ". .venv/bin/activate", "pip install", "mkdir shop", "cd shop")
+INSTALLING = ("python3 -m venv", ". .venv/bin/activate", "pip install", "mkdir shop", "cd shop", "cd ex")
 #: pytest-asyncio, where it is installed, says so in every project that has not set it.
 QUIET = 'ignore:The configuration option "asyncio_default_fixture_loop_scope" is unset'
+#: Programs that a page may run by `python -m`.
+EXAMPLES = Path(__file__).parents[1] / "examples"
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
 
@@ -211,7 +213,13 @@ class Run:
             text=True,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            env={**os.environ, "PATH": path, "COLUMNS": "80", "PYTHONWARNINGS": QUIET},
+            env={
+                **os.environ,
+                "PATH": path,
+                "PYTHONPATH": str(EXAMPLES),
+                "COLUMNS": "80",
+                "PYTHONWARNINGS": QUIET,
+            },
         )
         failed = done.returncode != 0 and "Traceback" not in expected
         if failed:

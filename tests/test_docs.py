@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import pytest
 
 import peewee_multidb
-from peewee_multidb import config, drivers, errors, middleware, shards
+from peewee_multidb import config, drivers, errors, middleware, shards, testing
 from peewee_multidb.model.metadata import OPTIONS
 from peewee_multidb.testing import servers
 from tests.pages import SERVER_URL, Mismatch, Page, run_apart
@@ -164,6 +164,7 @@ def _is_for_authors(name: str, value: object) -> bool:
         *(f"peewee_multidb.shards.{name}" for name in shards.__all__ if name not in peewee_multidb.__all__),
         *(f"peewee_multidb.testing.servers.{name}" for name in servers.__all__),
         *(f"peewee_multidb.middleware.{name}" for name in middleware.__all__),
+        *(f"peewee_multidb.testing.{name}" for name in testing.__all__),
         *(
             f"peewee_multidb.drivers.{name}"
             for name, it in vars(drivers).items()

@@ -16,22 +16,26 @@ import peewee
 import pytest
 
 import peewee_multidb
-from peewee_multidb import Databases, Model, config, drivers, middleware, use_db
+from peewee_multidb import Databases, Model, config, drivers, middleware, schema, testing, use_db
 from peewee_multidb.drivers import session
-from peewee_multidb.testing import servers
+from peewee_multidb.testing import plugin, servers
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "peewee_multidb"
 
+#: What pytest finds when it starts, before the package itself; see the module.
+PLUGIN = "pytest_peewee_multidb.py"
 #: The plan of the house: a room may import rooms of its own level or below.
 LEVELS = {
     **dict.fromkeys(["errors", "urls", "settings", "config", "statements", "version"], 0),
-    **dict.fromkeys(["finding", "tomlfile"], 0),
+    **dict.fromkeys(["callers", "finding", "tomlfile"], 0),
     **dict.fromkeys(["causality", "drivers", "entry", "home", "registry", "scope", "server", "status"], 1),
     **dict.fromkeys(["stack", "stepping", "tenants"], 1),
-    **dict.fromkeys(["routing", "replicas", "shards", "transactions", "background", "foreach"], 2),
+    **dict.fromkeys(["routing", "replicas", "shards", "transactions", "twophase"], 2),
     **dict.fromkeys(["model"], 3),
-    **dict.fromkeys(["copying", "rebalance", "schema", "middleware", "observe", "testing", "cli", "web"], 4),
+    **dict.fromkeys(["copying", "rebalance", "schema", "middleware", "observe", "testing", "cli"], 4),
+    **dict.fromkeys(["background", "foreach"], 4),
+    **dict.fromkeys(["web"], 4),
     **dict.fromkeys(["__init__", "__main__"], 5),
 }
 #: `home` holds a model's sharding rule; `shards.rules` itself knows nothing but the errors.
@@ -56,7 +60,7 @@ def public_names() -> dict[str, Any]:
     found.update(public_members(Databases))
     found.update(public_members(Model, peewee.Model))
     found.update(public_members(use_db))
-    for module in (drivers, config, drivers.base, session, servers, middleware):
+    for module in (drivers, config, drivers.base, session, servers, middleware, schema, testing, plugin):
         for name in module.__all__:
             value = getattr(module, name)
             if inspect.ismodule(value):
@@ -293,7 +297,8 @@ def test_the_wheel_holds_the_package_its_types_marker_and_nothing_else(tmp_path:
     for name in ("setup.cfg", "pyproject.toml", "README.md", "LICENSE"):
         if (ROOT / name).exists():
             (source / name).write_bytes((ROOT / name).read_bytes())
-    for path in [*FILES, PACKAGE / "py.typed"]:
+    shipped = [*FILES, PACKAGE / "py.typed", ROOT / PLUGIN, *(PACKAGE / "web" / "static").iterdir()]
+    for path in shipped:
         target = source / path.relative_to(ROOT)
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(path.read_bytes())
@@ -309,4 +314,4 @@ def test_the_wheel_holds_the_package_its_types_marker_and_nothing_else(tmp_path:
     (wheel,) = (tmp_path / "wheels").glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
         names = {name for name in archive.namelist() if ".dist-info/" not in name}
-    assert names == {str(path.relative_to(ROOT)) for path in FILES} | {"peewee_multidb/py.typed"}
+    assert names == {str(path.relative_to(ROOT)) for path in shipped}

@@ -10,7 +10,7 @@ from .context import App, command
 __all__ = ["completion"]
 
 
-@command("completion")
+@command("completion", short_help="Print the completion script of a shell.")
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def completion(app: App, shell: str) -> None:
     """Print the completion script of a shell: eval "$(multidb completion bash)"."""

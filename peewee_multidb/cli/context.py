@@ -125,10 +125,10 @@ class App:
         """
         if self._models is None:
             registry, settings = self.registry, self.settings
-            before, found = registry.entries, [*self._given]
+            before, found = dict(registry.entries), [*self._given]
             for name in self.modules or settings.models:
                 found += models_in(_import(name))
-            if registry.entries is not before and settings.databases:
+            if registry.entries.items() != before.items() and settings.databases:
                 # A module that configures the registry for its program does not do so for this one.
                 registry.apply(settings)
             mine = [m for m in dict.fromkeys(found) if m._meta.home.registry is self._registry]
@@ -162,7 +162,6 @@ class App:
             if name not in self.registry:
                 raise self.registry.unknown(name)
         return list(dict.fromkeys(names)) or list(self.registry.names)
-
 
     def open(self, name: str) -> Any:
         """Return the Database object of a name, a synchronous one.
@@ -329,9 +328,10 @@ def common_options(command: click.Command) -> click.Command:
             if app is not None and value not in (None, (), False):
                 _settings_of_call[set_to](app, value)
 
+        # The name for Python must not be that of an argument.
+        names = [name, f"common_{set_to}"]
         command.params.append(
-            # The name for Python must not be that of an argument.
-            click.Option([name, f"common_{set_to}"], expose_value=False, callback=store, is_eager=True, **attributes)
+            click.Option(names, expose_value=False, callback=store, is_eager=True, **attributes)
         )
 
     option("--config", set_to="config", metavar="FILE", help="The file of settings.")
@@ -371,7 +371,7 @@ class Command(click.Command):
         except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
             raise
         except KeyboardInterrupt:
-            app.out.errors.print(f"interrupted{app.hint and f': {app.hint}'}")
+            app.out.errors.print(f"interrupted{app.hint and f': {app.hint}'}", soft_wrap=True)
             ctx.exit(130)
         except Exception as error:
             if app.debug:

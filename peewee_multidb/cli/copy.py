@@ -16,7 +16,7 @@ from .progress import progress_of
 __all__ = ["copy"]
 
 
-@command("copy")
+@command("copy", short_help="Copy tables from one database to another.")
 @click.argument("source", type=DatabaseName())
 @click.argument("target", type=DatabaseName())
 @click.argument("models", nargs=-1, type=ModelName())
@@ -48,9 +48,7 @@ def copy(
     if not chosen:
         chosen = [model for model in app.models if model._meta.home.lists(source)]
         if not chosen:
-            raise ConfigurationError(
-                f"no model lives in {source!r}: name the models, or tables with --table"
-            )
+            raise ConfigurationError(f"no model lives in {source!r}: name the models, or tables with --table")
     job = Copy(chosen, source, target, registry=app.registry, batch=batch, progress=progress_of(app))
     again = [word for word in sys.argv[1:] if word not in ("--resume", "--json")]
     app.hint = f"what is committed stays; `multidb {shlex.join([*again, '--resume'])}` goes on"

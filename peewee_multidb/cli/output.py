@@ -31,7 +31,7 @@ EXIT_CODES = {
     3: "the settings or the models are wrong",
     4: "a database could not be reached, or failed",
     5: "refused: nothing was changed",
-    6: "part of it was done; run the command that the message names",
+    6: "part of it was done; the message says what to run next",
     70: "an error that nobody expected; --debug shows where",
     130: "interrupted from the keyboard",
 }
@@ -40,6 +40,7 @@ UNEXPECTED = 70
 
 #: The exit code of each kind of error; the first that fits.
 _CODES: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], int], ...] = (
+    (errors.CopyRefused, 5),
     ((errors.PartialCommit, errors.RebalanceError, errors.CopyError), 6),
     ((errors.ConfigurationError, errors.UnknownDatabase), 3),
     ((errors.NoReplicaAvailable, errors.ShardFailed, errors.ScatterTimeout), 4),
@@ -93,9 +94,7 @@ class Output:
         self.console.print(self.table_of(columns, rows, title))
 
     @staticmethod
-    def table_of(
-        columns: Sequence[str], rows: Iterable[Sequence[Any]], title: str | None = None
-    ) -> Table:
+    def table_of(columns: Sequence[str], rows: Iterable[Sequence[Any]], title: str | None = None) -> Table:
         """Return what `table` prints."""
         made = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", pad_edge=False, show_edge=False)
         for column in columns:

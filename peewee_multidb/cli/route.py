@@ -14,7 +14,7 @@ from .namespace import evaluated, namespace_of
 __all__ = ["route"]
 
 
-@command("route")
+@command("route", short_help="Show where a query goes, why, and its SQL.")
 @click.argument("query")
 @click.option("--db", type=DatabaseName(), help="Ask inside of use_db(NAME).")
 def route(app: App, query: str, db: str | None) -> None:

@@ -60,8 +60,11 @@ def serve(app: App, host: str, port: int, token_file: str | None, interval: floa
     )
     server = uvicorn.Server(config)
     listener = config.bind_socket()
+    # Whoever reads the line below may come at once.
+    listener.listen()
     shown = f"[{host}]" if ":" in host else host
     click.echo(f"Serving on http://{shown}:{listener.getsockname()[1]}/ (Ctrl-C ends it)")
+    page.asker.start()
     try:
         server.run(sockets=[listener])
     finally:

@@ -19,7 +19,7 @@ from .progress import progress_of
 __all__ = ["families", "plan_as_dict", "shards"]
 
 
-@command("shards")
+@command("shards", short_help="Show rows and bytes of each shard, and the skew.")
 @click.option("--add", multiple=True, type=DatabaseName(), help="Show what would move if this shard came.")
 @click.option("--remove", multiple=True, type=DatabaseName(), help="Show what would move if this shard went.")
 @click.option("--map", "name", metavar="NAME", help="Only the models of this shard map.")

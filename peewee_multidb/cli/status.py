@@ -107,7 +107,7 @@ def as_dict(one: ServerStatus, facts: Facts) -> dict[str, Any]:
         "writable": one.writable,
         # JSON has no infinity: replication has stopped.
         "lag": None if one.lag is None or one.lag == float("inf") else one.lag,
-        "replicating": None if one.role == "primary" or not one.reachable else one.lag != float("inf"),
+        "replicating": one.replicating,
         "lag_bytes": one.lag_bytes,
         "position": one.position,
         "version": facts.version,
@@ -124,8 +124,8 @@ def _problem(one: ServerStatus) -> str | None:
         return " ".join((one.problem or "does not answer").split())
     if one.role == "primary" and one.writable is False:
         return "takes no writes, but is configured as the primary"
-    if one.role == "replica" and one.writable and one.server != "mirror":
-        return "takes writes, but is configured as a replica"
+    if one.role == "replica" and one.replicating is False and one.server != "mirror":
+        return "follows no other server, but is configured as a replica"
     if one.role == "replica" and one.lag == float("inf"):
         return "replication has stopped"
     return None

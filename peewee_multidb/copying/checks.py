@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..drivers import connections, traits_of
-from ..errors import ConfigurationError, CopyError, NotTransactional, ReadOnlyDatabase
+from ..errors import ConfigurationError, CopyRefused, NotTransactional, ReadOnlyDatabase
 from ..home import Home
 from ..rebalance.tables import Row
 from ..registry import Databases
@@ -30,7 +30,7 @@ def check_databases(registry: Databases, source: str, target: str) -> tuple[Any,
         ConfigurationError: they are one, or one is asynchronous.
         ReadOnlyDatabase: the target is configured as read-only.
         NotTransactional: the target has no transactions.
-        CopyError: a transaction is open there.
+        CopyRefused: a transaction is open there.
     """
     if source == target:
         raise ConfigurationError(f"a copy needs two databases; {source!r} is given as both")
@@ -42,7 +42,7 @@ def check_databases(registry: Databases, source: str, target: str) -> tuple[Any,
                 "by a URL without an asynchronous driver in the program that copies"
             )
         if connections.has_transaction(database):
-            raise CopyError(f"a transaction is open in {name!r}: a copy makes its own")
+            raise CopyRefused(f"a transaction is open in {name!r}: a copy makes its own")
     if registry.entries[target].read_only:
         raise ReadOnlyDatabase(f"{target!r} is configured with read_only: nothing is copied into it")
     if not traits_of(found[1]).transactions:

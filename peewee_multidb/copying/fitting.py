@@ -147,20 +147,24 @@ def _floats(source: Column, target: Column, engine: str) -> Iterator[Check]:
         yield lambda value: None if math.isfinite(value) else "it is no finite number"
     if target.kind == "real" and not target.dynamic:
         shown = _shown_by_mysql if engine == "mysql" else _shown_by_postgresql
-        yield lambda value: (
-            "it has more digits than 4 bytes keep" if math.isfinite(value) and shown(value) != value else None
+        yield (
+            lambda value: (
+                "it has more digits than 4 bytes keep"
+                if math.isfinite(value) and shown(value) != value
+                else None
+            )
         )
 
 
 def _shown_by_postgresql(value: float) -> float:
     """Return what comes back of a number from 4 bytes: the shortest text that means the same."""
     try:
-        packed = struct.pack("f", value)
+        packed = struct.pack("<f", value)
     except OverflowError:
         return math.inf
     for digits in range(6, 10):
         text = f"{value:.{digits}g}"
-        if struct.pack("f", float(text)) == packed:
+        if struct.pack("<f", float(text)) == packed:
             return float(text)
     return math.nan
 
@@ -211,21 +215,27 @@ def _times(source: Column, target: Column, engine: str) -> Iterator[Check]:
         wanted = {"datetime": datetime.datetime, "date": datetime.date, "time": datetime.time}[target.kind]
         yield lambda value: None if isinstance(value, wanted) else f"it is no {target.kind} but {value!r:.40}"
         if not target.zoned:
-            yield lambda value: (
-                "it has an offset from UTC" if getattr(value, "tzinfo", None) is not None else None
+            yield (
+                lambda value: (
+                    "it has an offset from UTC" if getattr(value, "tzinfo", None) is not None else None
+                )
             )
     if target.fraction < min(source.fraction, MICROSECONDS):
         step = 10 ** (MICROSECONDS - target.fraction)
-        yield lambda value: (
-            f"{target.declared} keeps {target.fraction} digits of a second"
-            if getattr(value, "microsecond", 0) % step
-            else None
+        yield (
+            lambda value: (
+                f"{target.declared} keeps {target.fraction} digits of a second"
+                if getattr(value, "microsecond", 0) % step
+                else None
+            )
         )
     kind = target.declared.partition("(")[0].lower()
     first, last = _FIRST_YEAR.get((engine, kind), 1), _LAST_YEAR.get((engine, kind), 9999)
     if target.kind != "time" and (first > 1 or last < 9999):
-        yield lambda value: (
-            None
-            if first <= getattr(value, "year", first) <= last
-            else f"{target.declared} has the years {first} to {last}"
+        yield (
+            lambda value: (
+                None
+                if first <= getattr(value, "year", first) <= last
+                else f"{target.declared} has the years {first} to {last}"
+            )
         )

@@ -71,10 +71,10 @@ class Copied:
     Attributes:
         model: the name of the model.
         table: the table.
-        rows: how many rows were read from the source.
+        rows: how many rows the source has in the end.
         checksum: of these rows, as 32 hexadecimal digits.
-        target_rows: how many of them the target has.
-        target_checksum: of what the target has.
+        target_rows: how many rows the target has; of a table that had some before, of those of the source.
+        target_checksum: of these rows.
         differences: sentences about rows that differ; none when all is equal.
     """
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import peewee
 
-from ..errors import CopyError, MultiDBError
+from ..errors import CopyError, CopyRefused, MultiDBError
 from ..model.ddl import selected
 from ..model.stock import stock
 from ..rebalance.progress import Progress, drawn, silent
@@ -111,9 +111,10 @@ class Copy:
             resume: go on with a copy that was interrupted; begins one where none was.
 
         Raises:
-            CopyError: values do not fit; a table is not empty; an unfinished copy is there; or both sides
-                differ in the end: then it has the attribute `report`.
-            ConfigurationError: a table is missing in the target, and its model is not managed.
+            CopyRefused: values do not fit; a table is not empty; an unfinished copy is there; or a table is
+                missing in the target, and its model is not managed.
+            CopyError: both sides differ in the end: then it has the attribute `report`; or another process
+                copies the same table.
         """
         began = time.monotonic()
         states = self._states.all()
@@ -127,7 +128,7 @@ class Copy:
                 for problem in self._problems(model, states.get(self._tables[model][1].plain_name))
             ]
             if problems:
-                raise CopyError(f"nothing was copied from {self.source!r}: {'; '.join(problems)}")
+                raise CopyRefused(f"nothing was copied from {self.source!r}: {'; '.join(problems)}")
         except MultiDBError:
             self._drop_tables(made)
             raise
@@ -146,12 +147,12 @@ class Copy:
             name = self._tables[model][1].plain_name
             state = states.get(name)
             if state is not None and not resume:
-                raise CopyError(
+                raise CopyRefused(
                     f"a copy of {name!r} from {state.source!r} to {self.target!r} is unfinished, with "
                     f"{state.rows:,} rows there: go on with --resume (resume=True)"
                 )
             if state is not None and state.source != self.source:
-                raise CopyError(
+                raise CopyRefused(
                     f"the unfinished copy of {name!r} to {self.target!r} is from {state.source!r}, not from "
                     f"{self.source!r}"
                 )
@@ -160,7 +161,7 @@ class Copy:
         for model in self.models:
             other = self._tables[model][1]
             if not append and other.plain_name not in states and not other.is_empty():
-                raise CopyError(
+                raise CopyRefused(
                     f"the table {other.plain_name!r} of {self.target!r} is not empty: empty it, or add to it "
                     "with --append (append=True)"
                 )
@@ -170,7 +171,7 @@ class Copy:
         for model in missing:
             home = model._meta.home
             if not home.managed:
-                raise CopyError(
+                raise CopyRefused(
                     f"{model.__name__} has managed = False in its Meta, so no table is made for it: make "
                     f"{model._meta.table_name!r} in {self.target!r} first"
                 )
@@ -246,20 +247,31 @@ class Copy:
 
     def _verified(self, model: Any, state: State) -> Copied:
         table, other = self._tables[model]
-        with self._progress(f"verify {model.__name__}", state.rows) as advance:
+        with self._progress(f"verify {model.__name__}", 2 * state.rows) as advance:
+            # Both sides are read anew: what was read while copying may have changed since.
+            ours = sum_of(table, self.batch, advance)
             if state.appended:
-                rows, checksum = sum_of_keys(table, other, self.batch, advance)
+                theirs = sum_of_keys(table, other, self.batch, advance)
             else:
-                rows, checksum = sum_of(other, self.batch, advance)
-        is_same = (rows, checksum) == (state.rows, state.checksum)
+                theirs = sum_of(other, self.batch, advance)
+        found: list[str] = []
+        if ours != theirs:
+            found = differences(table, other, self.batch)
+            has_changed = theirs == (state.rows, state.checksum)
+            found.append(
+                f"{other.plain_name!r} has what was read: the source has changed since then"
+                if has_changed
+                else f"{other.plain_name!r} does not have what was read: somebody else wrote to it, or it "
+                "keeps other values"
+            )
         return Copied(
             model.__name__,
             table.plain_name,
-            state.rows,
-            shown(state.checksum),
-            rows,
-            shown(checksum),
-            () if is_same else tuple(differences(table, other, self.batch)),
+            ours[0],
+            shown(ours[1]),
+            theirs[0],
+            shown(theirs[1]),
+            tuple(found),
         )
 
 
@@ -276,12 +288,10 @@ def _differing(report: CopyReport) -> CopyError:
     for table in report.tables:
         if not table.ok:
             texts.append(
-                f"{table.model}: {table.rows:,} rows with checksum {table.checksum} were read and "
-                f"{table.target_rows:,} with {table.target_checksum} are there"
+                f"{table.model}: {table.rows:,} rows with checksum {table.checksum} in the source, "
+                f"{table.target_rows:,} with {table.target_checksum} in the target"
             )
-            texts += table.differences or (
-                "now both sides are equal: the source has changed while it was copied, and back",
-            )
+            texts += table.differences
     error = CopyError(
         f"{report.source!r} and {report.target!r} differ after the copy: {'; '.join(texts)}. Rows that "
         "changed in the source meanwhile are not followed: copy again, while nobody writes"

@@ -46,9 +46,7 @@ class CopyTable(TableOf):
         convert: list[Convert] = [self._readers[field.name] or field.python_value for field in fields]
         with reading_rows(self.database):
             return [
-                tuple(
-                    None if value is None else one(value) for one, value in zip(convert, row, strict=True)
-                )
+                tuple(None if value is None else one(value) for one, value in zip(convert, row, strict=True))
                 for row in rows
             ]
 

@@ -41,6 +41,8 @@ class TwoPhase:
         rollback: undoes a prepared transaction, from any connection.
         recover: lists the prepared transactions.
         recovered_xid: the position of the id, text or bytes, among the columns of `recover`, from 0.
+        commit_alone: commits what `begin` began, without preparing it; empty for the usual COMMIT.
+        undo: rolls back what `begin` began and nobody has prepared; empty for the usual ROLLBACK.
     """
 
     begin: str | None
@@ -49,6 +51,8 @@ class TwoPhase:
     rollback: str
     recover: str
     recovered_xid: int = 0
+    commit_alone: tuple[str, ...] = ()
+    undo: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -306,6 +310,8 @@ XA = TwoPhase(
     rollback="XA ROLLBACK {xid}",
     recover="XA RECOVER",
     recovered_xid=3,
+    commit_alone=("XA END {xid}", "XA COMMIT {xid} ONE PHASE"),
+    undo=("XA END {xid}", "XA ROLLBACK {xid}"),
 )
 #: The wire protocol counts parameters in 16 bits; asyncpg takes it for a signed number.
 POSTGRESQL = Traits(

@@ -21,7 +21,9 @@ __all__ = [
     "is_read_only",
     "is_standby_limit",
     "is_unreachable",
+    "number_of",
     "original",
+    "sqlstate_of",
 ]
 
 #: SQLSTATE classes and codes: connection exceptions; admin, crash and "cannot connect now" shutdowns.
@@ -62,11 +64,13 @@ def original(error: BaseException) -> BaseException:
     return inner if isinstance(inner, BaseException) else error
 
 
-def _sqlstate(error: BaseException) -> str:
+def sqlstate_of(error: BaseException) -> str:
+    """Return the SQLSTATE that PostgreSQL's drivers give, or an empty text."""
     return getattr(error, "sqlstate", None) or getattr(error, "pgcode", None) or ""
 
 
-def _number(error: BaseException) -> Any:
+def number_of(error: BaseException) -> Any:
+    """Return the number that MySQL's drivers put first, or None."""
     return error.args[0] if error.args and isinstance(error.args[0], int) else None
 
 
@@ -79,7 +83,7 @@ def is_disconnect(database: Any, error: BaseException) -> bool:
     if isinstance(inner, (OSError, EOFError)):
         return True
     # Peewee does not know all the classes of asyncpg, and lets those through as they are.
-    if _sqlstate(inner).startswith(SQLSTATE_DISCONNECT) or _number(inner) in MYSQL_DISCONNECT:
+    if sqlstate_of(inner).startswith(SQLSTATE_DISCONNECT) or number_of(inner) in MYSQL_DISCONNECT:
         return True
     if not isinstance(error, (peewee.OperationalError, peewee.InterfaceError, peewee.InternalError)):
         return False
@@ -97,7 +101,7 @@ def is_unreachable(error: BaseException) -> bool:
         if getattr(known, "while_connecting", False):
             return True
         if is_from_server(known) and (
-            _sqlstate(inner).startswith(SQLSTATE_DISCONNECT) or _number(inner) in MYSQL_DISCONNECT
+            sqlstate_of(inner).startswith(SQLSTATE_DISCONNECT) or number_of(inner) in MYSQL_DISCONNECT
         ):
             return True
         if is_from_server(known) or isinstance(known, MaxConnectionsExceeded):
@@ -131,8 +135,8 @@ def is_read_only(error: BaseException) -> bool:
     """Whether a server refused a statement because it, or the session, takes no writes."""
     inner = original(error)
     return (
-        _sqlstate(inner) == SQLSTATE_READ_ONLY
-        or _number(inner) in MYSQL_READ_ONLY
+        sqlstate_of(inner) == SQLSTATE_READ_ONLY
+        or number_of(inner) in MYSQL_READ_ONLY
         or SQLITE_READ_ONLY in str(inner)
     )
 
@@ -142,4 +146,4 @@ def is_standby_limit(error: BaseException) -> bool:
 
     It has no unlogged tables, for instance, and cancels a query if replay needs what that is reading.
     """
-    return _sqlstate(original(error)) in SQLSTATE_STANDBY
+    return sqlstate_of(original(error)) in SQLSTATE_STANDBY

@@ -14,7 +14,7 @@ from typing import Any
 
 import peewee
 
-from . import connections, watching
+from . import connections, pending, watching
 from .base import traits_of
 
 __all__ = ["opened"]
@@ -30,7 +30,7 @@ class Opened:
         description: of its columns, as DB-API cursors have it.
     """
 
-    def __init__(self, cursor: Any, size: int, opening: watching.opening) -> None:
+    def __init__(self, cursor: Any, size: int, opening: pending.opening) -> None:
         self._cursor = cursor
         self._size = size
         self._opening = opening
@@ -68,7 +68,7 @@ def opened(database: Any, query: Any, size: int) -> Iterator[Opened]:
         size: rows of a chunk.
     """
     sql, params = database.get_sql_context().sql(query).query()
-    opening = watching.opening(database, query)
+    opening = pending.opening(database, query)
     try:
         yield from _opened(database, opening, sql, params, size)
     finally:
@@ -76,7 +76,7 @@ def opened(database: Any, query: Any, size: int) -> Iterator[Opened]:
 
 
 def _opened(
-    database: Any, opening: watching.opening, sql: str, params: Any, size: int
+    database: Any, opening: pending.opening, sql: str, params: Any, size: int
 ) -> Iterator[Opened]:
     if connections.is_async(database):
         yield from _async(database, opening, sql, params, size)
@@ -102,7 +102,7 @@ def _opened(
 
 
 def _postgresql(
-    database: Any, opening: watching.opening, connection: Any, sql: str, params: Any, size: int
+    database: Any, opening: pending.opening, connection: Any, sql: str, params: Any, size: int
 ) -> Iterator[Opened]:
     # Outside of a transaction the server would store the whole result when the cursor is opened.
     around = contextlib.nullcontext() if database.in_transaction() else database.transaction()
@@ -119,7 +119,7 @@ def _postgresql(
 
 
 def _mysql(
-    database: Any, opening: watching.opening, connection: Any, sql: str, params: Any, size: int
+    database: Any, opening: pending.opening, connection: Any, sql: str, params: Any, size: int
 ) -> Iterator[Opened]:
     module = sys.modules[type(connection).__module__.partition(".")[0]]
     kind: Any = sys.modules[f"{module.__name__}.cursors"]
@@ -140,7 +140,7 @@ def _mysql(
 
 
 def _async(
-    database: Any, opening: watching.opening, sql: str, params: Any, size: int
+    database: Any, opening: pending.opening, sql: str, params: Any, size: int
 ) -> Iterator[Opened]:
     from playhouse.pwasyncio import await_
 

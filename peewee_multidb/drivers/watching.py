@@ -20,8 +20,10 @@ from contextvars import ContextVar
 from typing import Any
 
 from . import connections
+from .percent import collapses
+from .sent import Sent, is_housekeeping
 
-__all__ = ["Sent", "Watch", "attach", "housekeeping", "opening", "pipelined", "watch_of", "written"]
+__all__ = ["Frame", "Watch", "Writer", "attach", "current_frame", "held", "rows_of", "watch_of", "written"]
 
 logger = logging.getLogger("peewee_multidb")
 
@@ -31,56 +33,12 @@ ATTRIBUTE = "multidb_watch"
 #: driver takes ``%%`` for ``%`` in it.
 Writer = Callable[[Any, Any, str, bool], str]
 
-#: Modules that take a percent sign for one in every statement, and those that do in one without parameters.
-LITERAL = frozenset(["asyncpg", "mysql"])
-LITERAL_WITHOUT_PARAMETERS = frozenset(["psycopg2"])
-
-_housekeeping: ContextVar[bool] = ContextVar("peewee_multidb_housekeeping", default=False)
 _telling: ContextVar[bool] = ContextVar("peewee_multidb_telling", default=False)
 
 _lock = threading.Lock()
 
 
-class Sent:
-    """One statement that was sent, or that could not be.
-
-    Attributes:
-        database: the Database object.
-        query: the query that it was made of; None for plain SQL.
-        sql: the statement, with placeholders.
-        params: its parameters.
-        started: the moment, in seconds since the epoch.
-        duration: seconds until the server had answered.
-        error: what it failed with, or None.
-        rows: how many rows it gave or changed; None where the driver does not know by now.
-        housekeeping: the package asked for a purpose of its own, such as the lag of a replica.
-    """
-
-    __slots__ = (
-        "database",
-        "duration",
-        "error",
-        "housekeeping",
-        "params",
-        "query",
-        "rows",
-        "sql",
-        "started",
-    )
-
-    def __init__(self, database: Any, query: Any, sql: str, params: Any, duration: float, error: Any) -> None:
-        self.database = database
-        self.query = query
-        self.sql = sql
-        self.params = params
-        self.started = time.time() - duration
-        self.duration = duration
-        self.error: BaseException | None = error
-        self.rows: int | None = None
-        self.housekeeping = _housekeeping.get()
-
-
-class _Frame:
+class Frame:
     """A call of a watched method, and what has been sent in it so far."""
 
     __slots__ = ("before", "query", "sent", "watch")
@@ -91,10 +49,10 @@ class _Frame:
         self.sent: list[Sent] = []
 
 
-_frame: ContextVar[_Frame | None] = ContextVar("peewee_multidb_frame", default=None)
+current_frame: ContextVar[Frame | None] = ContextVar("peewee_multidb_frame", default=None)
 
 #: Statements of a pipeline, whose answers are still to come.
-_held: ContextVar[list[tuple[_Frame, Any]] | None] = ContextVar("peewee_multidb_held", default=None)
+held: ContextVar[list[tuple[Frame, Any]] | None] = ContextVar("peewee_multidb_held", default=None)
 
 
 class Watch:
@@ -184,11 +142,11 @@ class Watch:
     # What is sent
 
     def _hook(self, event: Any) -> None:
-        frame = _frame.get()
+        frame = current_frame.get()
         if frame is None or frame.watch is not self:
             self.tell(Sent(self.database, None, event.sql, event.params, event.duration, event.exception))
             return
-        query = None if _housekeeping.get() else frame.query
+        query = None if is_housekeeping() else frame.query
         sent = Sent(self.database, query, event.sql, event.params, event.duration, event.exception)
         frame.sent.append(sent)
 
@@ -206,23 +164,23 @@ class Watch:
         finally:
             _telling.set(False)
 
-    def enter(self, query: Any) -> tuple[_Frame, _Frame | None]:
+    def enter(self, query: Any) -> tuple[Frame, Frame | None]:
         """Begin a frame: what is sent in this thread or task from now on is of this query."""
-        before = _frame.get()
-        frame = _Frame(self, query)
-        _frame.set(frame)
+        before = current_frame.get()
+        frame = Frame(self, query)
+        current_frame.set(frame)
         return frame, before
 
-    def exit(self, frame: _Frame, before: _Frame | None, cursor: Any) -> None:
+    def exit(self, frame: Frame, before: Frame | None, cursor: Any) -> None:
         """End a frame, and tell what was sent in it; the last statement is the one that gave the cursor."""
-        _frame.set(before)
-        held = _held.get()
-        if held is not None:
-            held.append((frame, cursor))
+        current_frame.set(before)
+        waiting = held.get()
+        if waiting is not None:
+            waiting.append((frame, cursor))
             return
-        self.finish(frame, _rows(cursor))
+        self.finish(frame, rows_of(cursor))
 
-    def finish(self, frame: _Frame, rows: int | None) -> None:
+    def finish(self, frame: Frame, rows: int | None) -> None:
         """Tell what was sent in a frame."""
         if frame.sent:
             frame.sent[-1].rows = rows
@@ -243,7 +201,7 @@ class Watch:
 
     def _sending(self, plain: Any) -> Any:
         def execute_sql(sql: str, *args: Any, **kwargs: Any) -> Any:
-            before = _frame.get()
+            before = current_frame.get()
             if before is not None and before.watch is self:
                 return plain(sql, *args, **kwargs)
             frame, before = self.enter(None)
@@ -259,17 +217,17 @@ class Watch:
     def _asending(self, plain: Any) -> Any:
         def aexecute_sql(sql: str, params: Any = None) -> Any:
             # Called in the greenlet of the bridge, whose context the coroutine need not share.
-            return send(_frame.get(), sql, params)
+            return send(current_frame.get(), sql, params)
 
-        async def send(around: _Frame | None, sql: str, params: Any) -> Any:
+        async def send(around: Frame | None, sql: str, params: Any) -> Any:
             is_inner = around is not None and around.watch is self
             if is_inner:
-                before = _frame.get()
-                _frame.set(around)
+                before = current_frame.get()
+                current_frame.set(around)
                 try:
                     return await plain(sql, params)
                 finally:
-                    _frame.set(before)
+                    current_frame.set(before)
             frame, before = self.enter(None)
             cursor = None
             try:
@@ -308,7 +266,7 @@ class Watch:
 
     def written(self, sql: str, *, collapses: bool) -> str:
         """Return a statement as it is sent: the statement of a query or of plain SQL, with its comment."""
-        frame = _frame.get()
+        frame = current_frame.get()
         query = None if frame is None or frame.watch is not self else frame.query
         for writer in self._writers.values():
             try:
@@ -330,7 +288,7 @@ class Watch:
 
     def _writing(self, execute: Any) -> Any:
         def writing(sql: str, params: Any = None) -> Any:
-            return execute(self.written(sql, collapses=_collapses(self.database, params)), params)
+            return execute(self.written(sql, collapses=collapses(self.database, params)), params)
 
         return writing
 
@@ -350,7 +308,7 @@ class _WritingCursor:
 
     def _written(self, sql: str, *args: Any) -> str:
         watch = self._watch
-        return watch.written(sql, collapses=_collapses(watch.database, args[0] if args else None))
+        return watch.written(sql, collapses=collapses(watch.database, args[0] if args else None))
 
     def __iter__(self) -> Iterator[Any]:
         return iter(self.wrapped)
@@ -364,19 +322,7 @@ def _unwrapped(cursor: Any) -> Any:
     return cursor.wrapped if isinstance(cursor, _WritingCursor) else cursor
 
 
-def _collapses(database: Any, params: Any) -> bool:
-    """Whether a driver makes ``%`` of each ``%%`` of a statement."""
-    if database.param != "%s":
-        return False
-    conn = getattr(database._state, "conn", None)
-    # The asyncio bridge has a connection of its own around the driver's.
-    modules = {type(one).__module__.partition(".")[0] for one in (conn, getattr(conn, "conn", None))}
-    if modules & LITERAL:
-        return False
-    return bool(params) or not modules & LITERAL_WITHOUT_PARAMETERS
-
-
-def _rows(cursor: Any) -> int | None:
+def rows_of(cursor: Any) -> int | None:
     """Return how many rows a cursor has given or will give, or has changed; None if it does not know."""
     count = getattr(cursor, "rowcount", None)
     if isinstance(count, int) and count >= 0:
@@ -421,76 +367,4 @@ def watch_of(database: Any) -> Watch | None:
 def written(database: Any, sql: str, params: Any) -> str:
     """Return a statement as a Database object would send it, for cursors that it does not make itself."""
     watch = watch_of(database)
-    return sql if watch is None else watch.written(sql, collapses=_collapses(database, params or ()))
-
-
-@contextlib.contextmanager
-def housekeeping() -> Iterator[None]:
-    """What is sent inside is a question of the package's own, not of the program's."""
-    before = _housekeeping.get()
-    _housekeeping.set(True)
-    try:
-        yield
-    finally:
-        _housekeeping.set(before)
-
-
-class opening:
-    """A result that is opened in a block, and told as one statement when it is closed, with its rows.
-
-    Attributes:
-        rows: how many were read.
-    """
-
-    def __init__(self, database: Any, query: Any) -> None:
-        self._watch = watch_of(database)
-        self._query = query
-        self._frame: _Frame | None = None
-        self.rows = 0
-
-    def __enter__(self) -> opening:
-        if self._watch is not None:
-            self._frame, self._before = self._watch.enter(self._query)
-        return self
-
-    def __exit__(self, kind: Any, error: Any, traceback: Any) -> None:
-        if self._frame is not None:
-            _frame.set(self._before)
-            if kind is not None:
-                self.close()
-
-    def note(self, sql: str, params: Any, start: float, error: Exception | None) -> None:
-        """Note a statement that no hook sees."""
-        if self._frame is not None:
-            database = self._frame.watch.database
-            taken = time.perf_counter() - start
-            self._frame.sent.append(Sent(database, self._query, sql, params, taken, error))
-
-    def close(self) -> None:
-        """Tell it, once."""
-        frame, self._frame = self._frame, None
-        if frame is not None:
-            failed = frame.sent and frame.sent[-1].error is not None
-            frame.watch.finish(frame, None if failed else self.rows)
-
-
-@contextlib.contextmanager
-def pipelined() -> Iterator[list[BaseException]]:
-    """A block of statements whose answers come at its end; put a failure of the last one into the list."""
-    held: list[tuple[_Frame, Any]] = []
-    failures: list[BaseException] = []
-    before, start = _held.get(), time.perf_counter()
-    _held.set(held)
-    try:
-        yield failures
-    finally:
-        _held.set(before)
-        taken = time.perf_counter() - start
-        for frame, cursor in held:
-            for sent in frame.sent:
-                sent.duration = taken
-            if failures and frame is held[-1][0] and frame.sent:
-                frame.sent[-1].error = failures[0]
-                cursor = None
-            frame.watch.finish(frame, _rows(cursor))
-
+    return sql if watch is None else watch.written(sql, collapses=collapses(database, params or ()))

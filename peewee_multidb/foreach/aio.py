@@ -10,15 +10,13 @@ from collections import deque
 from collections.abc import AsyncIterable, Awaitable, Callable, Iterable
 from typing import Any, TypeAlias
 
-from .. import causality
-from ..background.ending import aend_of_job
 from ..registry import Databases, databases
 from ..scope import use_db
 from .journal import Journal
 from .plan import Path, Progress, check_options, checked_names, open_journal, planned
 from .progress import shown
 from .report import Report
-from .run import left_open
+from .work import awork, refuse_open
 
 __all__ = ["AsyncNames", "afor_each_database"]
 
@@ -108,14 +106,16 @@ class _Run:
         try:
             await asyncio.gather(*workers)
         finally:
-            # When this task was cancelled, so were they; to cancel them again would cut short their rollbacks.
+            # When this task was cancelled, so were they; to cancel them again would cut short their
+            # rollbacks.
             self.stopped = True
             await asyncio.gather(*workers, return_exceptions=True)
             self.report.not_started = list(self.todo)
 
     async def _work(self) -> None:
         while self.todo and not self.stopped:
-            # A task of its own: what one call sets is not there in the next one, and connections belong to tasks.
+            # A task of its own: what one call sets is not there in the next one, and connections belong to
+            # tasks.
             await asyncio.create_task(self._one(self.todo.popleft()))
 
     async def _one(self, name: str) -> None:
@@ -140,14 +140,10 @@ class _Run:
         self.advance(len(report.results) + len(report.failed), self.total, name, error)
 
     async def _called(self, name: str) -> Any:
-        try:
-            with causality.unit_of_work(), use_db(name):
+        async with awork():
+            with use_db(name):
                 value = await self.fn(name)
-        except BaseException:
-            with contextlib.suppress(Exception):
-                await aend_of_job(self.registry)
-            raise
-        forgotten = await aend_of_job(self.registry)
-        if forgotten:
-            raise left_open(self.fn, forgotten)
+            database = self.registry.live.get(name)
+            if database is not None:
+                refuse_open(database, name, getattr(self.fn, "__name__", "the function"))
         return value

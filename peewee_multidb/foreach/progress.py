@@ -92,7 +92,9 @@ class _Lines:
             self._failed += 1
             self._say(f"{name}: {_first_line(error)}")
         if done == total or done * LINES // total > (done - 1) * LINES // total:
-            self._say(f"{self._what}: {done} of {total}" + (f", {self._failed} failed" if self._failed else ""))
+            self._say(
+                f"{self._what}: {done} of {total}" + (f", {self._failed} failed" if self._failed else "")
+            )
 
     def _say(self, text: str) -> None:
         self._console.print(text, markup=False, highlight=False, soft_wrap=True)

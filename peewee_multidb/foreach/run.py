@@ -15,16 +15,13 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-import peewee
-
-from .. import causality
-from ..background.ending import end_of_job
 from ..registry import Databases, databases
 from ..scope import use_db
 from .journal import Journal
 from .plan import Names, Path, Progress, check_options, checked_names, open_journal, planned
 from .progress import shown
 from .report import Interrupted, Report
+from .work import refuse_open, work
 
 __all__ = ["for_each_database"]
 
@@ -213,22 +210,9 @@ class _Run:
         return contextvars.copy_context().run(self._in_scope, name)
 
     def _in_scope(self, name: str) -> Any:
-        try:
-            with causality.unit_of_work(), use_db(name):
-                value = self.fn(name)
-        except BaseException:
-            with contextlib.suppress(Exception):
-                end_of_job(self.registry)
-            raise
-        forgotten = end_of_job(self.registry)
-        if forgotten:
-            raise left_open(self.fn, forgotten)
+        with work(), use_db(name):
+            value = self.fn(name)
+            database = self.registry.live.get(name)
+            if database is not None:
+                refuse_open(database, name, getattr(self.fn, "__name__", "the function"))
         return value
-
-
-def left_open(fn: Any, names: list[str]) -> Exception:
-    """The error of a call that returned inside of a transaction."""
-    return peewee.OperationalError(
-        f"{getattr(fn, '__name__', fn)} returned with a transaction open on {', '.join(map(repr, names))}; it "
-        "was rolled back. Use `with atomic():`, which ends with its block."
-    )

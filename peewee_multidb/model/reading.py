@@ -11,14 +11,14 @@ from typing import Any, TypeVar
 
 import peewee
 
-from .. import routing, scope, statements
+from .. import routing, scope, statements, transactions
 from ..drivers import connections
 from ..errors import ReadOnlyDatabase
 from ..home import Home
 from ..replicas import readers_of
 from .fencing import guarded
 
-__all__ = ["primary_only", "read", "reading_role", "refuse_locking"]
+__all__ = ["enlist", "primary_only", "read", "reading_role", "refuse_locking"]
 
 R = TypeVar("R")
 
@@ -43,6 +43,7 @@ def read(query: Any, database: Any, action: Callable[[Any], R]) -> R:
     home: Home = query.model._meta.home
     if home.stored is not None:
         action = guarded(query, database, home.stored, action)
+    enlist(query, database)
     registry = home.registry
     entry: Any = registry.entry_by_id.get(id(database))
     if entry is None or not entry.replicas or database is not entry.database:
@@ -59,6 +60,17 @@ def read(query: Any, database: Any, action: Callable[[Any], R]) -> R:
             pins = node.pins = {}
     readers = entry.readers or readers_of(registry, entry)
     return readers.read(action, pins, query.model.__name__, role is not None)
+
+
+def enlist(query: Any, database: Any) -> None:
+    """Let a database join the open block that takes what comes, unless the read is meant for a replica.
+
+    Args:
+        query: the query that reads.
+        database: where it goes: the primary.
+    """
+    if transactions.current() is not None and reading_role(query)[0] != "replica":
+        transactions.enlist(query.model._meta.home, database)
 
 
 def reading_role(query: Any) -> tuple[str | None, Any]:

@@ -13,7 +13,7 @@ from typing import Any
 import peewee
 
 from .. import drivers, routing, scope, transactions
-from ..drivers import watching
+from ..drivers.sent import housekeeping
 from ..errors import MissingShardKey, ScatterNotSupported
 from ..home import Home
 from ..scope import Target
@@ -280,7 +280,7 @@ def _value(row: Any, columns: list[Any], field: Any) -> Any:
 
 def _step(database: Any) -> int:
     """Return by how much the ids of the rows of one INSERT differ on MySQL: 1, but for some clusters."""
-    with watching.housekeeping():
+    with housekeeping():
         row = database.execute_sql("SELECT @@auto_increment_increment").fetchone()
     return int(row[0])
 

@@ -207,7 +207,7 @@ def _fenced(query: Any, database: Any, action: Callable[[Any], Any]) -> Any:
 
 
 def _nothing_around() -> bool:
-    return scope.current() is None and not transactions.is_open()
+    return scope.current() is None and transactions.current() is None
 
 
 def _check_write(query: Any, database: Any) -> None:
@@ -218,4 +218,5 @@ def _check_write(query: Any, database: Any) -> None:
             return
     verb = routing.statement_of(query)
     routing.refuse_write(home, query._around(), database, verb, query._role)
+    transactions.enlist(home, database, writes=True)
     transactions.warn_if_uncovered(home, database, verb)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..drivers import connections, traits_of
-from ..drivers.watching import Sent
+from ..drivers.sent import Sent
 from ..server import Server, mirror
 from ..tenants.locks import current_tenant
 from .routes import model_of, route_of, routed, sentences_of

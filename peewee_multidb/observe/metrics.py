@@ -162,8 +162,10 @@ class Metrics:
         reads: dict[str, float] = {}
         missing: dict[str, float] = {}
         opened = 0
-        entries = list(self._registry.entries.values())
-        for entry in entries:
+        configured = list(self._registry.entries.values())
+        # What a resolver found is open, and not among the configured names.
+        entries = {id(entry): entry for entry in (*configured, *list(self._registry.entry_by_id.values()))}
+        for entry in entries.values():
             servers = entry.servers()
             opened += bool(servers)
             label = self._names.label(entry.name) if servers else ""
@@ -191,7 +193,7 @@ class Metrics:
             for labels, value in values.items():
                 family.add_metric([labels] if isinstance(labels, str) else labels, value)
             yield family
-        known.add_metric(["configured"], len(entries))
+        known.add_metric(["configured"], len(configured))
         known.add_metric(["open"], opened)
         yield known
 

@@ -7,7 +7,8 @@ import weakref
 from collections.abc import Callable
 from types import TracebackType
 
-from ..drivers.watching import Sent, Watch, Writer, attach
+from ..drivers.sent import Sent
+from ..drivers.watching import Watch, Writer, attach
 from ..entry import Entry
 from ..registry import Databases, databases
 from ..server import Server
@@ -46,6 +47,9 @@ class Observation:
             if entry.database is not None:
                 registry[name]
                 self._attach(entry)
+        for entry in list(registry.entry_by_id.values()):
+            # What a resolver found is not among the configured names.
+            self._attach(entry)
 
     def close(self) -> None:
         """Observe nothing any more; a second call does nothing."""

@@ -25,7 +25,7 @@ from ..registry import Databases, databases
 from ..urls import Secret
 from .readers import readers_of
 
-__all__ = ["causal_token", "secrets_of", "use_causal_token"]
+__all__ = ["causal_token", "cipher_of", "secrets_of", "use_causal_token"]
 
 logger = logging.getLogger("peewee_multidb")
 
@@ -37,6 +37,7 @@ LONGEST_TOKEN = 16384
 MAX_AGE = 3600.0
 
 INFO = b"peewee_multidb causal token 1"
+CAUSAL = "causal tokens"
 
 
 def causal_token(registry: Databases | None = None) -> str | None:
@@ -188,24 +189,37 @@ def _ignored(why: str) -> None:
     logger.warning("ignored a causal token: %s", why)
 
 
-def _cipher(registry: Databases) -> Any:
-    """Return what encrypts with the first key and decrypts with any."""
+def cipher_of(registry: Databases, purpose: bytes, what: str) -> Any:
+    """Return what encrypts with the first key of a registry and decrypts with any.
+
+    Args:
+        registry: whose ``secret_key`` it is.
+        purpose: what is encrypted: what was made for one purpose is forged for every other.
+        what: the same, for messages.
+
+    Raises:
+        ConfigurationError: there is no key, one is too short, or the package ``cryptography`` is missing.
+    """
     try:
         from cryptography.fernet import Fernet, MultiFernet
         from cryptography.hazmat.primitives.hashes import SHA256
         from cryptography.hazmat.primitives.kdf.hkdf import HKDF
     except ImportError:
         raise ConfigurationError(
-            'causal tokens need the package cryptography: pip install "peewee-multidb[tokens]"'
+            f'{what} need the package cryptography: pip install "peewee-multidb[tokens]"'
         ) from None
     keys = [
-        HKDF(SHA256(), length=32, salt=None, info=INFO).derive(secret.encode())
-        for secret in secrets_of(registry.secret_key)
+        HKDF(SHA256(), length=32, salt=None, info=purpose).derive(secret.encode())
+        for secret in secrets_of(registry.secret_key, what)
     ]
     return MultiFernet([Fernet(base64.urlsafe_b64encode(key)) for key in keys])
 
 
-def secrets_of(given: str | Secret | Iterable[str | Secret] | None) -> list[str]:
+def _cipher(registry: Databases) -> Any:
+    return cipher_of(registry, INFO, CAUSAL)
+
+
+def secrets_of(given: str | Secret | Iterable[str | Secret] | None, what: str = CAUSAL) -> list[str]:
     """Return the texts of a registry's ``secret_key``, of which the first one signs.
 
     Raises:
@@ -216,7 +230,7 @@ def secrets_of(given: str | Secret | Iterable[str | Secret] | None) -> list[str]
     secrets = [one.reveal() if isinstance(one, Secret) else one for one in given]
     if not secrets:
         raise ConfigurationError(
-            "causal tokens are signed, and there is no key: set databases.secret_key to a random text of "
+            f"{what} are signed, and there is no key: set databases.secret_key to a random text of "
             f"at least {SHORTEST_KEY} characters, the same in every process."
         )
     for secret in secrets:

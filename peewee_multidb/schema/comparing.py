@@ -65,7 +65,8 @@ def compare(
         database = registry[name]
         if traits_of(database).is_async:
             raise ConfigurationError(
-                f"database {name!r} is asynchronous, and compare() is not: configure it with a synchronous URL"
+                f"database {name!r} is asynchronous, and compare() is not: "
+                "configure it with a synchronous URL"
             )
         with scope_of(around):
             return differences_in(name, database, found[name], extra_tables)
@@ -134,7 +135,8 @@ def _of_schema_diff(name: str, diff: Any, models: list[Any]) -> Iterator[Differe
             model = by_table[index.table]
             if model._meta.home.managed:
                 text = index.name if index.columns is None else ", ".join(index.columns)
-                yield Difference(kind, name, model, text, found="unique" if index.unique else "", name=index.name)
+                unique = "unique" if index.unique else ""
+                yield Difference(kind, name, model, text, found=unique, name=index.name)
 
 
 def _of_columns(name: str, database: Any, model: Any, shape: Shape) -> Iterator[Difference]:
@@ -157,16 +159,31 @@ def _of_columns(name: str, database: Any, model: Any, shape: Shape) -> Iterator[
         sure, default = declared_default(field)
         known, there = column.default
         if sure and known and default != there:
-            yield Difference(
-                "default", name, model, field.column_name, _said(default), _said(there), field
-            )
-        elif (sure and default is None and there is not None) or (known and there is None and not sure):
-            if not getattr(field, "sequence", None):
-                expected = "none" if sure else "an expression"
-                yield Difference("default", name, model, field.column_name, expected, _said(there), field)
-        if model._meta.auto_increment and field.primary_key and not column.identity:
-            if isinstance(field, peewee.AutoField) and not getattr(field, "sequence", None):
-                yield Difference("auto increment", name, model, field.column_name, "numbered", "plain", field)
+            yield Difference("default", name, model, field.column_name, _said(default), _said(there), field)
+        elif (sure and default is None and not known) or (
+            _has_expression(field) and column.default == (True, None)
+        ):
+            expected = "none" if sure else "an expression"
+            yield Difference("default", name, model, field.column_name, expected, _said(there), field)
+        if _is_numbered(field) and not column.identity:
+            yield Difference("auto increment", name, model, field.column_name, "numbered", "plain", field)
+
+
+def _has_expression(field: Any) -> bool:
+    """Whether a field writes a default into the table that is more than a literal."""
+    return (
+        not declared_default(field)[0]
+        and not getattr(field, "sequence", None)
+        and any(
+            str(getattr(one, "sql", "")).strip().upper().startswith("DEFAULT")
+            for one in field.constraints or ()
+        )
+    )
+
+
+def _is_numbered(field: Any) -> bool:
+    """Whether the server is to number a column."""
+    return isinstance(field, peewee.AutoField) and not getattr(field, "sequence", None)
 
 
 def _said(default: str | None) -> str:
@@ -210,7 +227,8 @@ def _of_keys(name: str, database: Any, model: Any, shape: Shape) -> Iterator[Dif
     rivals = {plain[:3] for plain in here}
     for plain in there.keys() - here.keys() - may:
         if plain[:3] not in rivals:
-            yield Difference("extra foreign key", name, model, there[plain].column, "none", _refers(there[plain]))
+            key_there = there[plain]
+            yield Difference("extra foreign key", name, model, key_there.column, "none", _refers(key_there))
 
 
 def _plain(key: ForeignKey, any_case: bool) -> tuple[str, ...]:

@@ -18,7 +18,7 @@ _SENTENCES = {
     "null": ("{table}.{column} is {found}, and {model} says {expected}", _MAKE),
     "default": (
         "the default of {table}.{column} is {found}, and {model} says {expected}",
-        "migrator.add_column_default() or drop_column_default() in a migration: multidb migrate --create NAME",
+        "add_column_default() or drop_column_default() in a migration: multidb migrate --create NAME",
     ),
     "auto increment": (
         "{table}.{column} is not numbered by the server, and {model} says it is",
@@ -192,7 +192,8 @@ class Differences:
 
     def __str__(self) -> str:
         lines = [str(one) for one in (*self.found, *self.drift)]
-        lines += [f"{name}: no answer ({type(error).__name__}: {error})" for name, error in self.failed.items()]
+        for name, error in self.failed.items():
+            lines.append(f"{name}: no answer ({type(error).__name__}: {error})")
         lines += [f"{what}: passed over, {why}" for what, why in self.passed_over]
         if not self and not self.failed:
             lines.append(f"no difference in {len(self.compared)} database(s)")

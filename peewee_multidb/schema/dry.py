@@ -20,7 +20,7 @@ from .. import scope
 from ..statements import only_reads
 from .files import MigrationFile
 from .migrators import migrator_of
-from .runner import DatabaseRunner
+from .runner import DatabaseRunner, changes
 
 __all__ = ["DryRun", "Step", "rehearsed"]
 
@@ -39,8 +39,6 @@ CATALOG = (
     "get_default_constraints",
     "get_index_definitions",
 )
-#: What surrounds statements and says nothing about the schema.
-MARKS = ("BEGIN", "COMMIT", "ROLLBACK", "SAVEPOINT", "RELEASE", "SAVE TRAN", "PRAGMA FOREIGN_KEYS")
 
 
 @dataclass(frozen=True)
@@ -145,10 +143,6 @@ def _shown(sql: str, params: Any) -> str:
     return f"{text}  /* {json.dumps(list(params), default=str)} */"
 
 
-def _is_mark(sql: str) -> bool:
-    return " ".join(sql.upper().split()).startswith(MARKS)
-
-
 def _in_memory(database: Any, statements: list[str]) -> tuple[Any, Any]:
     """Return an empty database in memory with the schema of an SQLite file, and its migrator."""
     memory: Any = peewee.SqliteDatabase(":memory:")
@@ -165,7 +159,7 @@ def _in_memory(database: Any, statements: list[str]) -> tuple[Any, Any]:
             made = {one for (one,) in memory.execute_sql("SELECT name FROM sqlite_master")}
 
     def note(event: Any) -> None:
-        if event.exception is None and not only_reads(event.sql) and not _is_mark(event.sql):
+        if event.exception is None and changes(event.sql):
             statements.append(_shown(event.sql, event.params))
 
     memory.query_hooks.append(note)
@@ -226,7 +220,7 @@ class _Recording:
     def execute_sql(self, sql: str, params: Any = None) -> Any:
         if only_reads(sql):
             return self._real.execute_sql(sql, params)
-        if not _is_mark(sql):
+        if changes(sql):
             self._recorded.append(_shown(sql, params))
         return _NoRows()
 
@@ -277,8 +271,7 @@ class _Seeing:
     @migrate.operation  # type: ignore[untyped-decorator]
     def alter_add_column(self, table: str, column_name: str, field: Any, *args: Any, **kwargs: Any) -> Any:
         self.added[table, column_name] = self._described(table, column_name, field)
-        operation = super().alter_add_column(table, column_name, field, *args, **kwargs)  # type: ignore[misc]
-        return operation
+        return super().alter_add_column(table, column_name, field, *args, **kwargs)  # type: ignore[misc]
 
     def _described(self, table: str, column: str, field: Any) -> Any:
         raise NotImplementedError

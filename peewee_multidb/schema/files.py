@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from playhouse import migrations as stock  # type: ignore[import-untyped]
 from ..errors import MigrationError, nearest
 from .placing import names_of
 
-__all__ = ["MigrationFile", "read_directory"]
+__all__ = ["MigrationFile", "file_named", "read_directory", "skeleton"]
 
 
 @dataclass(frozen=True)
@@ -70,8 +70,8 @@ class MigrationFile:
         found = getattr(self.module, f"{direction}_{engine}", None) or getattr(self.module, direction, None)
         if not callable(found):
             raise MigrationError(
-                f"{self.path} defines neither {direction}(migrator, db) nor {direction}_{engine}(migrator, db)"
-                + (": it cannot be undone by itself." if direction == "down" else ".")
+                f"{self.path} defines neither {direction}(migrator, db) nor {direction}_{engine}(migrator, "
+                f"db){': it cannot be undone by itself.' if direction == 'down' else '.'}"
             )
         return found  # type: ignore[no-any-return]
 
@@ -155,3 +155,35 @@ def _executed(migration: Any) -> Any:
         raise MigrationError(
             f"{migration.path} cannot be loaded ({type(error).__name__}: {error}). Nothing of it was run."
         ) from error
+
+
+def skeleton(directory: str, name: str, body: str | None = None) -> str:
+    """Write the file of a migration, numbered next, and return its path.
+
+    Args:
+        directory: where to; it is made if it is not there.
+        name: what it is about, in a few words.
+        body: the text; None for that of Peewee, to be filled in.
+    """
+    numbers = [migration.idx for migration in stock.Migration.load_directory(directory)]
+    slug = "".join(c if c.isalnum() else "_" for c in name.strip().lower()).strip("_") or "migration"
+    path = Path(directory) / f"{max(numbers, default=0) + 1:04d}_{slug}.py"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(body or stock.TEMPLATE % name, encoding="utf-8")
+    return str(path)
+
+
+def file_named(name: str, files: Sequence[MigrationFile]) -> MigrationFile:
+    """Return the migration of a name, or of the number that it begins with.
+
+    Raises:
+        MigrationError: there is none, or several.
+    """
+    exact = [file for file in files if file.name == name]
+    alike = exact or [file for file in files if file.name.startswith(name)]
+    if len(alike) == 1:
+        return alike[0]
+    known = [file.name for file in files]
+    if alike:
+        raise MigrationError(f"{name!r} may be any of {', '.join(file.name for file in alike)}.")
+    raise MigrationError(f"No migration is called {name!r}; {nearest(name, known)}.")

@@ -19,7 +19,7 @@ from ..model.ddl import has_constraint, selected
 from ..registry import Databases
 from .comparing import differences_in
 from .differences import Difference
-from .placing import living_in, sorted_models
+from .placing import connected, living_in, sorted_models
 from .shapes import Catalog
 
 __all__ = ["generated"]
@@ -41,7 +41,7 @@ def generated(models: Sequence[Any], names: Sequence[str], registry: Databases) 
     bodies: dict[str, list[str]] = {}
     for name, inside in found.items():
         if inside:
-            with registry[name].connection_context():
+            with connected(registry[name]):
                 body = _body(name, registry[name], inside)
             if body is not None:
                 bodies.setdefault(body, []).append(name)
@@ -110,7 +110,8 @@ def _addressed(body: str, where: list[str], everywhere: Sequence[str]) -> str:
         lines = rest.split("\n")
         at = next((n for n, line in enumerate(lines) if not line.startswith(("import ", "from "))), 0)
         rest = "\n".join([*lines[:at], "", f"databases = {tuple(where)!r}", *lines[at:]])
-    made = f'"""Written by comparing the models with {", ".join(where)}."""\n\n{head.lstrip()}{imported}{rest}'
+    title = f'"""Written by comparing the models with {", ".join(where)}."""'
+    made = f"{title}\n\n{head.lstrip()}{imported}{rest}"
     compile(made, "<migration>", "exec")
     return made
 

@@ -46,7 +46,7 @@ class History:
         marks = f"{table}_mark"
 
         class Applied(peewee.Model):
-            name = peewee.CharField(unique=True)
+            name = peewee.CharField()
             applied = peewee.DateTimeField(default=datetime.datetime.now)
 
             class Meta:
@@ -54,7 +54,7 @@ class History:
                 table_name = table
 
         class Mark(peewee.Model):
-            name = peewee.CharField(unique=True)
+            name = peewee.CharField()
             state = peewee.CharField(10)
             checksum = peewee.CharField(64)
             since = peewee.DateTimeField(default=datetime.datetime.now)
@@ -65,6 +65,9 @@ class History:
 
         self.tables: tuple[Any, Any] = (Applied, Mark)
         for model in self.tables:
+            # Peewee would call the index after the class, and an application may have one of that name.
+            index = model.index(model.name, unique=True, name=f"{model._meta.table_name}_name")
+            model.add_index(index)
             model._meta.set_database(database)
 
     def create(self) -> None:
@@ -112,6 +115,7 @@ class History:
     def _mark(self, name: str, state: str, checksum: str) -> None:
         _, mark = self.tables
         values = {"state": state, "checksum": checksum, "since": datetime.datetime.now()}
-        if not mark.update(**values).where(mark.name == name).execute():
-            if not mark.select().where(mark.name == name).exists():
-                mark.create(name=name, **values)
+        # MySQL counts only the rows that it has changed.
+        changed = mark.update(**values).where(mark.name == name).execute()
+        if not changed and not mark.select().where(mark.name == name).exists():
+            mark.create(name=name, **values)

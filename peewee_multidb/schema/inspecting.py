@@ -19,13 +19,14 @@ from playhouse import reflection  # type: ignore[import-untyped]
 from ..drivers import traits_of
 from ..errors import ConfigurationError, nearest
 from ..registry import Databases, databases
+from .placing import connected
 from .shapes import Catalog
 from .types import canonical_type, declared_type
 
 __all__ = ["inspect"]
 
 #: Names that a class in the generated source must not take.
-TAKEN = {"Model", "SQL", "CompositeKey", "DeferredForeignKey", "ForeignKeyField", "Base", "None", "True", "False"}
+TAKEN = {"Model", "SQL", "CompositeKey", "DeferredForeignKey", "ForeignKeyField", "Base"}
 
 
 def inspect(
@@ -57,7 +58,7 @@ def inspect(
             f"database {name!r} is asynchronous, and inspect() is not: configure it with a synchronous URL"
         )
     wanted = None if tables is None else list(tables)
-    with database.connection_context() if database.is_closed() else _Open():
+    with connected(database):
         known = [*database.get_tables(schema), *(view.name for view in database.get_views(schema))]
         for table in wanted or ():
             if table not in known:
@@ -65,16 +66,6 @@ def inspect(
         introspector = _introspector(database, schema)
         found = introspector.introspect(table_names=wanted, include_views=views)
         return _Writer(name, database, introspector, found, schema, managed).source()
-
-
-class _Open:
-    """A connection that is open already and stays so."""
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, *exc: object) -> None:
-        return None
 
 
 def _introspector(database: Any, schema: str | None) -> Any:
@@ -130,7 +121,9 @@ class _Writer:
         blocks = [self._model(table) for table in self._ordered()]
         fields = [self.own[key] for key in sorted(self.own)]
         imports = [
-            f"from {module} import {', '.join(sorted(names))}" for module, names in sorted(self.imports.items())
+            f"from {module} import {', '.join(sorted(names))}"
+            for module, names in sorted(self.imports.items())
+            if names
         ]
         meta = [f"        db_name = {self.name!r}"] + ([] if self.managed else ["        managed = False"])
         base = "\n".join(["class Base(Model):", "    class Meta:", *meta])
@@ -171,8 +164,9 @@ class _Writer:
         if self.schema:
             lines.append(f"        schema = {self.schema!r}")
         if len(keys) > 1:
-            self.imports.setdefault("peewee", set()).add("CompositeKey")
-            lines.append(f"        primary_key = CompositeKey({', '.join(repr(columns[k].name) for k in keys)})")
+            self._import(peewee.CompositeKey)
+            names = ", ".join(repr(columns[key].name) for key in keys)
+            lines.append(f"        primary_key = CompositeKey({names})")
         elif not keys:
             lines.append("        primary_key = False")
         lines += self._indexes(table)
@@ -183,11 +177,11 @@ class _Writer:
         columns = self.found.columns[table]
         for index in self.catalog.get_indexes(table, self.schema):
             usable = reflection._is_index_usable(index, set(columns))
-            if usable and len(index.columns) > 1 and list(index.columns) != list(self.found.primary_keys[table]):
+            if usable and len(index.columns) > 1:
                 names = tuple(columns[column].name for column in index.columns)
                 lines.append(f"            ({names!r}, {bool(index.unique)}),")
             elif not usable and index.sql:
-                self.imports.setdefault("peewee", set()).add("SQL")
+                self._import(peewee.SQL)
                 lines.append(f"            SQL({index.sql!r}),")
         return ["        indexes = (", *lines, "        )"] if lines else []
 
@@ -219,7 +213,7 @@ class _Writer:
         elif column.is_foreign_key():
             parameters["index"] = "False"
         if column.default is not None and not described.identity:
-            self.imports.setdefault("peewee", set()).add("SQL")
+            self._import(peewee.SQL)
             parameters["constraints"] = f"[SQL({f'DEFAULT {column.default}'!r})]"
         first = parameters.pop("", None)
         rest = [f"{key}={value}" for key, value in parameters.items()]
@@ -248,16 +242,23 @@ class _Writer:
 
     def _kind(self, column: Any, described: Any, parameters: dict[str, str]) -> str:
         kind = column.field_class
+        if kind.__name__ == "BinaryJSONField":
+            kind = peewee.JSONField  # the same on PostgreSQL, and known to the other engines
         extra = dict(column.extra_parameters or {})
         if kind is reflection.UnknownField or not self._says(kind, extra, described):
-            return self._own_field(kind, described)
-        self.imports.setdefault(kind.__module__, set()).add(kind.__name__)
+            return self._own_field(kind, described, parameters)
+        self._import(kind)
         for key, value in extra.items():
             is_field = python.isclass(value) and issubclass(value, peewee.Field)
             parameters[key] = value.__name__ if is_field else repr(value)
             if is_field:
-                self.imports.setdefault(value.__module__, set()).add(value.__name__)
+                self._import(value)
+        if kind(**extra).index:
+            parameters["index"] = "False"  # unless there is one: some fields have one by themselves
         return str(kind.__name__)
+
+    def _import(self, kind: Any) -> None:
+        self.imports.setdefault(kind.__module__, set()).add(kind.__name__)
 
     def _says(self, kind: Any, extra: dict[str, Any], described: Any) -> bool:
         """Whether a field would make the column's type again."""
@@ -266,22 +267,25 @@ class _Writer:
         said = declared_type(field, self.database)
         return not said or said == canonical_type(described.full_type or described.data_type, self.database)
 
-    def _own_field(self, kind: Any, described: Any) -> str:
+    def _own_field(self, kind: Any, described: Any, parameters: dict[str, str]) -> str:
         """Return the class of a field for a type that no field of Peewee has, and write the class."""
-        full = str(described.full_type or described.data_type).upper()
-        base = peewee.Field if kind is reflection.UnknownField else kind
+        full = str(described.full_type or described.data_type)
+        foreign = kind is reflection.UnknownField or not kind.__module__.startswith("peewee")
+        base = peewee.Field if foreign else kind
         name = "".join(part.capitalize() for part in re.findall(r"[A-Za-z0-9]+", full)) + "Column"
         if not name[0].isalpha():
             name = f"T{name}"
-        self.imports.setdefault(base.__module__, set()).add(base.__name__)
-        text = described.full_type if "'" in str(described.full_type) else full
+        self._import(base)
+        self._import(peewee.SQL)
+        if issubclass(base, peewee.AutoField):
+            full += {"mysql": " AUTO_INCREMENT", "mssql": " IDENTITY(1,1)"}.get(self.catalog.engine, "")
+        if self.database.param == "%s":
+            full = full.replace("%", "%%")
         self.own[name] = "\n".join(
             [
                 f"class {name}({base.__name__}):",
-                f"    field_type = {text!r}",
-                "",
-                "    def get_modifiers(self):",
-                "        return None",
+                "    def ddl_datatype(self, ctx):",
+                f"        return SQL({full!r})",
             ]
         )
         return name

@@ -9,21 +9,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Sequence
-from pathlib import Path
 from typing import Any
 
-from playhouse import migrations as stock  # type: ignore[import-untyped]
-
 from ..drivers import traits_of
-from ..errors import MigrationError, ReadOnlyDatabase, nearest
+from ..errors import MigrationError, ReadOnlyDatabase
 from ..foreach import for_each_database
 from ..registry import Databases, databases
 from . import reports
 from .dry import DryRun, rehearsed
-from .files import MigrationFile, read_directory
+from .files import MigrationFile, file_named, read_directory, skeleton
 from .generating import generated
 from .history import History
-from .placing import Names, chosen
+from .placing import Names, chosen, connected, is_read_only
 from .reports import MigrationReport, MigrationStatus
 from .runner import DatabaseRunner
 
@@ -99,7 +96,7 @@ class Migrations:
             UnknownDatabase: a name is not in the registry.
         """
         files = self.files()
-        target = None if target is None else _found(target, files).name
+        target = None if target is None else file_named(target, files).name
         report = MigrationReport("fake" if fake else "up")
 
         def work(runner: DatabaseRunner, done: Callable[[str], None]) -> None:
@@ -142,10 +139,7 @@ class Migrations:
         """
         files = self.files()
         report = MigrationReport("down")
-        if target is None:
-            latest = self._latest(names, files)
-        else:
-            latest = _found(target, files).name
+        latest = self._latest(names, files) if target is None else file_named(target, files).name
         if latest is None:
             report.done = {name: [] for name in self._writable(names, report)}
             return report
@@ -176,19 +170,27 @@ class Migrations:
             names: of the databases.
 
         Raises:
+            MigrationError: there is no such migration, neither as a file nor in a history.
             MigrationLocked: somebody else is migrating one of the databases.
         """
         self._mark(migration, names, "down")
 
     def _mark(self, migration: str, names: Names, direction: str) -> None:
         files = self.files()
-        if direction == "down" and migration not in {file.name for file in files}:
-            files.append(MigrationFile(migration, "", "", None, {}))
-        file = _found(migration, files)
-        report = MigrationReport("mark")
-        for name in self._writable(names, report):
-            with self.registry[name].connection_context():
+        wanted = self._writable(names, MigrationReport("mark"))
+        if direction == "down" and not any(file.name.startswith(migration) for file in files):
+            # A file that is gone is known by those that have run it.
+            having = [name for name in wanted if self._has(name, migration)]
+            files += [MigrationFile(migration, "", "", None, {})] if having else []
+        file = file_named(migration, files)
+        for name in wanted:
+            with connected(self.registry[name]):
                 self._runner(name, files).mark(file, direction)
+
+    def _has(self, name: str, migration: str) -> bool:
+        with connected(self.registry[name]):
+            recorded = History(self.registry[name], self.table).read()
+        return migration in recorded.applied or migration in recorded.half_done
 
     def _runner(self, name: str, files: Sequence[MigrationFile]) -> DatabaseRunner:
         return DatabaseRunner(name, self.registry[name], files, self.table, self.wait)
@@ -236,7 +238,7 @@ class Migrations:
     def _writable(self, names: Names, report: MigrationReport) -> list[str]:
         found = []
         for name in chosen(names, self.registry):
-            if not self.registry.entries[name].read_only:
+            if not is_read_only(name, self.registry):
                 found.append(name)
             elif names is None:
                 report.passed_over[name] = "it is configured read_only"
@@ -316,7 +318,7 @@ class Migrations:
         """
         files = self.files()
         if target is not None:
-            target = _found(target, files).name
+            target = file_named(target, files).name
         elif direction == "down":
             target = self._latest(names, files)
         report = MigrationReport("dry run")
@@ -343,7 +345,7 @@ class Migrations:
         Args:
             name: what it is about, in a few words.
         """
-        return _skeleton(self.directory, name, None)
+        return skeleton(self.directory, name, None)
 
     def make(self, name: str, names: Names = None) -> list[str]:
         """Write the migrations that bring the databases to the models, and return their paths.
@@ -359,7 +361,7 @@ class Migrations:
                 not known yet.
         """
         if not self.models:
-            raise MigrationError("make() compares models with databases: hand them to Migrations(models=...).")
+            raise MigrationError("make() compares models: hand them to Migrations(models=...).")
         status = self.status(names)
         left = {**status.names(reports.PENDING), **status.names(reports.HALF_DONE)}
         if left or status.failed:
@@ -369,29 +371,4 @@ class Migrations:
                 "before that. See multidb migrate --status."
             )
         bodies = generated(self.models, list(status.states), self.registry)
-        return [_skeleton(self.directory, name, body) for body in bodies]
-
-
-def _skeleton(directory: str, name: str, body: str | None) -> str:
-    numbers = [migration.idx for migration in stock.Migration.load_directory(directory)]
-    slug = "".join(c if c.isalnum() else "_" for c in name.strip().lower()).strip("_") or "migration"
-    path = Path(directory) / f"{max(numbers, default=0) + 1:04d}_{slug}.py"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(body or stock.TEMPLATE % name, encoding="utf-8")
-    return str(path)
-
-
-def _found(name: str, files: Sequence[MigrationFile]) -> MigrationFile:
-    """Return the migration of a name, or of the number that it begins with.
-
-    Raises:
-        MigrationError: there is none, or several.
-    """
-    exact = [file for file in files if file.name == name]
-    alike = exact or [file for file in files if file.name.startswith(name)]
-    if len(alike) == 1:
-        return alike[0]
-    known = [file.name for file in files]
-    if alike:
-        raise MigrationError(f"{name!r} may be any of {', '.join(file.name for file in alike)}.")
-    raise MigrationError(f"No migration is called {name!r}; {nearest(name, known)}.")
+        return [skeleton(self.directory, name, body) for body in bodies]

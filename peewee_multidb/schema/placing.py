@@ -13,7 +13,17 @@ from ..errors import ConfigurationError
 from ..home import Home
 from ..registry import Databases
 
-__all__ = ["Names", "chosen", "home_of", "living_in", "names_of", "scope_of", "sorted_models"]
+__all__ = [
+    "Names",
+    "chosen",
+    "connected",
+    "home_of",
+    "is_read_only",
+    "living_in",
+    "names_of",
+    "scope_of",
+    "sorted_models",
+]
 
 #: Which databases: names, a function that returns them, or None for all.
 Names = Iterable[str] | Callable[[], Iterable[str]] | None
@@ -80,8 +90,24 @@ def chosen(names: Names, registry: Databases) -> tuple[str, ...]:
     found = tuple(dict.fromkeys(given))
     for name in found:
         if name not in registry:
-            raise registry.unknown(name)
+            registry[name]  # which it may know how to find
     return found
+
+
+def is_read_only(name: str, registry: Databases) -> bool:
+    """Whether a database is configured as read-only."""
+    entry = registry.entries.get(name) or registry.entry_of(registry[name])
+    return entry is not None and entry.read_only
+
+
+@contextlib.contextmanager
+def connected(database: Any) -> Iterator[None]:
+    """Have a connection: the one that this thread has open, or one of its own that is given back."""
+    if not database.is_closed():
+        yield
+        return
+    with database.connection_context():
+        yield
 
 
 def living_in(
@@ -89,8 +115,8 @@ def living_in(
 ) -> tuple[dict[str, list[Any]], list[tuple[str, str]]]:
     """Return the models that live in each database, and what is left out: a model and why.
 
-    A blanket scope counts: a model that it places is there and nowhere else. A model without a home is in each
-    database that is named.
+    A blanket scope counts: a model that it places is there and nowhere else. A model without a home is in
+    each database that is named.
 
     Args:
         models: in the order that is kept.
@@ -108,7 +134,7 @@ def living_in(
     for model in models:
         home = home_of(model)
         if home.registry is not registry:
-            raise ConfigurationError(f"{model.__name__} belongs to another registry than the one that is meant.")
+            raise ConfigurationError(f"{model.__name__} belongs to another registry than the one meant.")
         placed = scope.place(around, home)
         if placed is not None:
             target = placed[0]

@@ -54,11 +54,11 @@ class MigrationReport:
         found = []
         for name, migrations in self.done.items():
             outcome = "failed" if name in self.failed else "done" if migrations else "nothing to do"
-            said = [str(self.failed[name])] if name in self.failed else []
+            said = [_told(self.failed[name])] if name in self.failed else []
             found.append((name, outcome, "; ".join([*migrations, *said])))
         for name, error in self.failed.items():
             if name not in self.done:
-                found.append((name, "failed", f"{type(error).__name__}: {error}"))
+                found.append((name, "failed", _told(error)))
         found += [(name, "passed over", why) for name, why in self.passed_over.items()]
         found += [(name, "not started", "") for name in self.not_started]
         return found
@@ -142,6 +142,11 @@ class MigrationStatus:
         lines += [f"{name}: no answer ({error})" for name, error in self.failed.items()]
         lines += [f"{name}: passed over, {why}" for name, why in self.passed_over.items()]
         return "\n".join(lines)
+
+
+def _told(error: Exception) -> str:
+    """Return an error for a table; those of migrations say all in their sentence."""
+    return str(error) if isinstance(error, MigrationError) else f"{type(error).__name__}: {error}"
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:

@@ -13,13 +13,17 @@ from typing import Any
 
 from ..drivers import traits_of
 from ..errors import MigrationError, MigrationHalfDone
+from ..scope import use_primary
 from ..statements import only_reads
 from .files import MigrationFile
 from .history import History, Recorded
 from .locks import held
 from .migrators import migrator_of
 
-__all__ = ["DatabaseRunner"]
+__all__ = ["DatabaseRunner", "changes"]
+
+#: What surrounds statements and says nothing about the schema.
+MARKS = ("BEGIN", "COMMIT", "ROLLBACK", "SAVEPOINT", "RELEASE", "SAVE TRAN", "PRAGMA FOREIGN_KEYS")
 
 #: A statement that does nothing at all if it fails, on every engine: it is about one object.
 WHOLE = ("CREATE", "ALTER")
@@ -73,7 +77,8 @@ class DatabaseRunner:
                 f"undone. Nothing was done here. Bring the file back, or say --mark-undone {gone[0]} if its "
                 "changes are undone already."
             )
-        return [files[name] for name in sorted(later & recorded.applied.keys(), key=self._order, reverse=True)]
+        names = sorted(later & recorded.applied.keys(), key=self._order, reverse=True)
+        return [files[name] for name in names]
 
     def _order(self, name: str) -> int:
         return [file.name for file in self.files].index(name)
@@ -158,7 +163,7 @@ class DatabaseRunner:
             with self.database.atomic():
                 self.history.finish(file.name, direction, file.checksum)
             return
-        run = file.loaded().function(direction, self.engine)
+        run = use_primary()(file.loaded().function(direction, self.engine))
         if file.atomic and self.migrator.transactional_ddl and traits_of(self.database).ddl_in_transaction:
             self._run_whole(file, direction, run)
         else:
@@ -211,7 +216,7 @@ class DatabaseRunner:
                 f"Repair {file.path} or the data, and run multidb migrate again."
             ) from failure
         raise MigrationHalfDone(
-            f"{what} No transaction undoes what it had done. {watched.told()} " + self._way_out(file.name),
+            f"{what} No transaction undoes what it had done. {watched.told()}" + self._way_out(file.name),
             migration=file.name,
         ) from failure
 
@@ -227,6 +232,14 @@ class DatabaseRunner:
         except Exception:
             return False
         return True
+
+
+def changes(sql: str) -> bool:
+    """Whether a statement of a migration may change something."""
+    text = " ".join(sql.upper().split())
+    # A pragma that sets nothing is a question.
+    is_mark = text.startswith(MARKS) or (text.startswith("PRAGMA") and "=" not in text)
+    return not is_mark and not only_reads(sql)
 
 
 class _Watched:
@@ -246,7 +259,7 @@ class _Watched:
         self.database.query_hooks.remove(self._note)
 
     def _note(self, event: Any) -> None:
-        if threading.get_ident() != self.thread or only_reads(event.sql):
+        if threading.get_ident() != self.thread or not changes(event.sql):
             return
         if event.exception is None:
             self.done.append(event.sql)

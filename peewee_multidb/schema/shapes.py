@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..drivers import traits_of
-from .types import canonical_default, canonical_type
+from .types import canonical_type, stored_default
 
 __all__ = ["Catalog", "Column", "ForeignKey", "Shape", "rule_of"]
 
@@ -20,6 +20,7 @@ __all__ = ["Catalog", "Column", "ForeignKey", "Shape", "rule_of"]
 _ANY_CASE_TABLES = ("sqlite", "mssql")
 #: The same for columns.
 _ANY_CASE_COLUMNS = ("sqlite", "mssql", "mysql")
+_AUTOINDEX = "sqlite_autoindex_"
 _CREATE_INDEX = re.compile(
     r"""CREATE\s+(?:UNIQUE\s+)?INDEX\s+(?:CONCURRENTLY\s+)?(?:IF\s+NOT\s+EXISTS\s+)?["`\[]?(?P<name>\w+)""",
     re.IGNORECASE,
@@ -122,6 +123,9 @@ class Catalog:
         for index in self.database.get_indexes(table, schema):
             if index.name in own or index.name in hidden or index.name == "PRIMARY":
                 continue
+            if index.name.startswith(_AUTOINDEX):
+                # Of a UNIQUE in the table's own definition; Peewee leaves out all of that name.
+                index = index._replace(name=index.name.removeprefix("sqlite_"))
             columns: list[Any] = list(index.columns)
             if None not in columns:
                 columns = self._spelt_columns(columns, table, schema)
@@ -145,6 +149,12 @@ class Catalog:
         if self.engine == "mssql":
             definitions = self.database.get_index_definitions(table, schema)
             return {one.name for one in definitions if one.primary}
+        if self.engine == "sqlite":
+            key = list(self.database.get_primary_keys(table, schema))
+            indexes = self.database.get_indexes(table, schema)
+            return {
+                one.name for one in indexes if one.name.startswith(_AUTOINDEX) and list(one.columns) == key
+            }
         if self.engine == "postgresql":
             # By its columns: the index of a primary key may have any name.
             key = list(self.primary_key(table, schema))
@@ -178,8 +188,8 @@ class Catalog:
 
     def column(self, one: Any) -> Column:
         """Return a column in one spelling."""
-        default = (True, None) if one.identity else canonical_default(one.default)
         kind = canonical_type(one.full_type or one.data_type or "", self.database)
+        default = (True, None) if one.identity else stored_default(one.default, kind, self.database)
         return Column(kind, bool(one.null), default, bool(one.identity))
 
     def foreign_keys(self, table: str, schema: str | None = None) -> frozenset[ForeignKey]:

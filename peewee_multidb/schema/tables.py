@@ -7,21 +7,17 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .. import scope
-from ..errors import MultiDBError, ReadOnlyDatabase
+from ..errors import ForEachFailed, ReadOnlyDatabase
 from ..foreach import for_each_database
 from ..model.ddl import selected
 from ..model.stock import stock
 from ..registry import Databases, databases
-from .placing import Names, living_in, scope_of, sorted_models
+from .placing import Names, is_read_only, living_in, scope_of, sorted_models
 from .reports import table as text_table
 
 __all__ = ["TableReport", "create", "drop"]
 
 Progress = bool | Callable[[int, int, str, Any], object]
-
-
-class SchemaFailed(MultiDBError):
-    """Some databases failed; the message names each."""
 
 
 @dataclass
@@ -51,12 +47,12 @@ class TableReport:
         """Raise unless all is well.
 
         Raises:
-            SchemaFailed: with every failure in its message, and the first one as its cause.
+            ForEachFailed: with every failure in its message, and the first one as its cause.
         """
         if self.failed:
             lines = [f"  {name}: {type(error).__name__}: {error}" for name, error in self.failed.items()]
             message = "\n".join([f"{len(self.failed)} database(s) failed:", *lines])
-            raise SchemaFailed(message) from next(iter(self.failed.values()))
+            raise ForEachFailed(message, report=self) from next(iter(self.failed.values()))
 
     def rows(self) -> list[tuple[str, str, str]]:
         """Return the database, the outcome and the tables, a row for each."""
@@ -168,7 +164,7 @@ def _everywhere(
     ]
     found, left = living_in(managed, names, registry)
     report.passed_over += left
-    for name in [name for name in found if registry.entries[name].read_only]:
+    for name in [name for name in found if is_read_only(name, registry)]:
         if names is not None:
             raise ReadOnlyDatabase(
                 f"database {name!r} is configured read_only: no table is {action} there, and nothing "

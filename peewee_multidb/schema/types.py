@@ -15,10 +15,10 @@ import peewee
 
 from ..drivers import traits_of
 
-__all__ = ["canonical_default", "canonical_type", "declared_default", "declared_type"]
+__all__ = ["canonical_default", "canonical_type", "declared_default", "declared_type", "stored_default"]
 
 _QUOTED = re.compile(r"('(?:[^']|'')*')")
-_PARTS = re.compile(r"^(?P<base>[^()]*?)\s*(?:\((?P<inside>.*?)\))?(?P<rest>[^()]*)$", re.DOTALL)
+_PARTS = re.compile(r"^(?P<base>[^()]*)\((?P<inside>.*)\)(?P<rest>[^()]*)$", re.DOTALL)
 
 _POSTGRESQL = {
     "bigserial": "bigint",
@@ -103,9 +103,9 @@ def _split(text: str, names: dict[str, str]) -> tuple[str, str, str]:
     """Return the type's plain name, what is in its parentheses, and the words behind those."""
     found = _PARTS.match(text)
     if found is None:
-        return text, "", ""
+        return names.get(text, text), "", ""
     base = found["base"].strip()
-    inside = re.sub(r"\s*,\s*", ",", (found["inside"] or "").strip())
+    inside = re.sub(r"\s*,\s*", ",", found["inside"].strip())
     return names.get(base, base), inside, found["rest"].strip()
 
 
@@ -240,6 +240,22 @@ def canonical_default(text: str | None) -> tuple[bool, str | None]:
     except InvalidOperation:
         # MySQL gives texts without quotes; what has neither parentheses nor spaces may be one.
         return quoted is not None or bool(re.fullmatch(r"\w+", plain)), plain
+
+
+def stored_default(text: str | None, kind: str, database: Any) -> tuple[bool, str | None]:
+    """Return a default of the catalog as `canonical_default` does.
+
+    Args:
+        text: what the catalog gives.
+        kind: the type of the column, in its one spelling.
+        database: the Database object.
+    """
+    is_text = kind.startswith(("char", "varchar", "enum", "set", "binary", "varbinary"))
+    if text is not None and is_text and traits_of(database).engine == "mysql" and not _is_mariadb(database):
+        # MySQL gives a text without its quotes, https://dev.mysql.com/doc/refman/8.4/en/
+        # information-schema-columns-table.html; MariaDB gives it as it was written.
+        return True, canonical_default("'" + text.replace("'", "''") + "'")[1]
+    return canonical_default(text)
 
 
 def declared_default(field: Any) -> tuple[bool, str | None]:

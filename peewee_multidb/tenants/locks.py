@@ -93,13 +93,18 @@ class use_tenant(scope.use_db):
 
 
 class TenantLock:
-    """The lock of one entered `use_tenant`."""
+    """The lock of one entered `use_tenant`.
 
-    __slots__ = ("_entry", "_is_strict", "_names", "tenant")
+    Attributes:
+        tenant: what `current_tenant` answers.
+        entry: what was entered.
+    """
+
+    __slots__ = ("_is_strict", "_names", "entry", "tenant")
 
     def __init__(self, entry: use_tenant, is_strict: bool) -> None:
         self.tenant = entry.tenant
-        self._entry = entry
+        self.entry = entry
         self._is_strict = is_strict
         self._names = entry.shared.union(entry.names)
 
@@ -136,7 +141,7 @@ class TenantLock:
         elif not self._is_strict:
             if not home.registry.is_tenant(name):
                 return
-        elif self._entry.place(home) is None and self._is_own(home, name):
+        elif self.entry.place(home) is None and self._is_own(home, name):
             return
         where = "a Database object that has no name" if name is None else shown(name)
         raise self._refusal(f"a query on {home.model.__name__}", where, name or "name")

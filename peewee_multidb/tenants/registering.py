@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 import weakref
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import peewee
@@ -36,6 +37,7 @@ class TenantRegistry:
     entries: dict[str, Entry]
     live: dict[str, peewee.Database]
     entry_by_id: dict[int, Entry]
+    on_evict: list[Callable[[Entry], object]]
 
     def __init__(self) -> None:
         self._resolving = Resolving(self._new_entry, self._drop)
@@ -268,6 +270,8 @@ class TenantRegistry:
                 return False
             self.live.pop(entry.name, None)
             entry.let_go()
+        for hook in self.on_evict:
+            hook(entry)
         for database in found:
             # Whoever still has it finds its name by it, until the last reference goes.
             weakref.finalize(database, self.entry_by_id.pop, id(database), None).atexit = False

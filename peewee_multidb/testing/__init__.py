@@ -1,8 +1,8 @@
 """What applications need for their tests.
 
 A plugin for pytest, which undoes what each test did and says which databases it may use: `plugin`. How many
-queries a block sends where: `assert_queries`, and where one goes: `assert_route`. And real servers that lag, die,
-are cut off and change roles: `peewee_multidb.testing.servers`, which needs the extra ``testing``.
+queries a block sends where: `assert_queries`, and where one goes: `assert_route`. And real servers that lag,
+die, are cut off and change roles: `peewee_multidb.testing.servers`, which needs the extra ``testing``.
 """
 
 from .counting import assert_queries

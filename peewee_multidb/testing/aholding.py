@@ -12,10 +12,11 @@ import contextlib
 import functools
 import os
 import re
+import socket
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from typing import Any
 
-from ..drivers import traits_of
+from ..drivers import connections, traits_of
 from ..errors import IsolationError
 from .holding import Attributes, Savepoints, forked, is_private
 from .refusing import is_characteristic, refuse_ending
@@ -113,6 +114,7 @@ class AsyncHold:
         database = self._database
         self._state = database._state
         database._state = type(self._state)(release=database._release_conn)
+        connections.watch(database)
         if is_private(database):
             return  # its pool has the only connection to it, and aiosqlite goes into any loop
         self._pool = database._pool
@@ -262,6 +264,7 @@ class AsyncHold:
             self._attributes.restore()
             if self._is_transactional:
                 self._database._state = self._state
+                connections.watch(self._database)
                 if not is_private(self._database):
                     self._database._pool = self._pool
                     self._database._pool_lock = asyncio.Lock()
@@ -287,14 +290,20 @@ class AsyncHold:
 
 
 def _cut(conn: Any) -> None:
-    """Drop the connection of a loop that is closed."""
-    raw = getattr(conn, "conn", None)
-    with contextlib.suppress(Exception):
-        getattr(raw, "terminate", raw.close)()
+    """Drop the connection of a loop that is closed, and can send nothing any more."""
+    raw = conn.conn
+    if type(raw).__module__.startswith("aiosqlite"):
+        # It lives in a thread, and goes into any loop.
+        asyncio.run(raw.close())
+        return
+    with contextlib.suppress(Exception):  # it may be closed already
+        # asyncpg's is in a proxy of its pool; aiomysql's writes to a stream.
+        transport = raw._con._transport if hasattr(raw, "_con") else raw._writer.transport
+        transport.get_extra_info("socket").shutdown(socket.SHUT_RDWR)
 
 
 @functools.cache
-def _owning() -> type[Any]:
+def _owning() -> Any:
     """Return the block of asyncpg's transactions that waits for its turn."""
     from playhouse.pwasyncio import AsyncPgAtomic, await_  # type: ignore[import-untyped]
 

@@ -19,7 +19,7 @@ from typing import Any
 import peewee
 from playhouse.pool import PooledDatabase  # type: ignore[import-untyped]
 
-from ..drivers import traits_of
+from ..drivers import connections, traits_of
 from ..errors import IsolationError
 from .refusing import refuse_ending
 from .turns import ThreadTurn
@@ -162,6 +162,7 @@ class Hold:
             return
         self._adopt()
         database._state = type(self._state)()
+        connections.watch(database)
         self._plain_begin = database.begin
         self._plain_rollback = database.rollback
         self._plain_execute = database._execute_cursor
@@ -195,7 +196,7 @@ class Hold:
         return self._plain_connect()
 
     def _adopt(self) -> None:
-        """Take the connection that this thread has already, if another one would not do or would cost time."""
+        """Take the connection that this thread has already, if another would not do or would cost time."""
         state = self._state
         is_file = isinstance(self._database, peewee.SqliteDatabase) and not is_private(self._database)
         # The connection to a file belongs to its thread, unless it is made otherwise.
@@ -215,8 +216,8 @@ class Hold:
                 self._conn = self._opened()
             if self._only_thread not in (None, threading.get_ident()):
                 raise IsolationError(
-                    f"database {self.name!r}: thread {threading.current_thread().name!r} cannot share a SQLite "
-                    "database in memory with the test. Use a file, or ?check_same_thread=0 in its URL."
+                    f"database {self.name!r}: thread {threading.current_thread().name!r} cannot share a "
+                    "SQLite database in memory with the test. Use a file, or ?check_same_thread=0 in its URL."
                 )
             return self._conn
 
@@ -367,6 +368,7 @@ class Hold:
                 with contextlib.suppress(Exception):  # a connection that is dead anyway
                     database._close(conn)
             database._state = self._state
+            connections.watch(database)
 
     def _undo(self) -> None:
         state = self._database._state

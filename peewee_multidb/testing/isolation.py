@@ -27,8 +27,8 @@ class Isolation:
     Args:
         names: the databases that the test may use; None for all.
         transaction: whether each of them is in a transaction that is rolled back at the end.
-        after_commit: ``"hold"`` keeps the callbacks that are due after a commit in `callbacks`, ``"run"`` calls
-            them as a commit does.
+        after_commit: ``"hold"`` keeps the callbacks that are due after a commit in `callbacks`, ``"run"``
+            calls them as a commit does.
         truncate: whether the tables of managed models are emptied after a test without such transactions, in
             the databases that it wrote to.
 

@@ -92,6 +92,9 @@ def _checked(found: Wanted, where: str) -> Wanted:
 class MultiDB:
     """What the fixture ``multidb`` gives: the databases of one test.
 
+    Args:
+        isolation: of that test.
+
     Attributes:
         names: the databases that the test may use; None for all.
     """

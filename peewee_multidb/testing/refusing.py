@@ -46,9 +46,9 @@ def refuse_ending(name: str, database: Any, sql: str) -> None:
     traits = traits_of(database)
     if not traits.ddl_in_transaction and _COMMITTING.match(sql):
         raise IsolationError(
-            f"database {name!r}: {verb!r} in a test that is rolled back: {traits.engine} would commit all that "
-            "the test has written, and could not undo the statement itself. Make tables in a fixture of a "
-            "wider scope (session, module), or mark the test "
+            f"database {name!r}: {verb!r} in a test that is rolled back: {traits.engine} would commit all "
+            "that the test has written, and could not undo the statement itself. Make tables in a fixture of "
+            "a wider scope (session, module), or mark the test "
             "@pytest.mark.databases(..., transaction=False)."
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,10 +11,13 @@ import peewee
 from .. import statements
 from ..drivers import connections, traits_of
 from ..entry import Entry
-from ..home import Home
 from ..errors import IsolationError
+from ..home import Home
 
 __all__ = ["Truncation"]
+
+# Not in Peewee's type stubs.
+_sort_models: Any = peewee.sort_models  # type: ignore[attr-defined]
 
 
 class Truncation:
@@ -57,37 +61,52 @@ class Truncation:
             _empty(entry.database)
 
 
-def _tables(managed: bool) -> Iterator[str]:
-    """The tables of every model of this package that is managed, or that is not."""
+def _models(managed: bool) -> list[type[peewee.Model]]:
+    """Every model of this package that is managed, or that is not; in the order of their foreign keys."""
     found: list[Any] = list(peewee.Model.__subclasses__())
+    kept = []
     while found:
         model = found.pop()
         found += model.__subclasses__()
-        home = getattr(model._meta, "home", None)
+        home = getattr(getattr(model, "_meta", None), "home", None)
         if isinstance(home, Home) and home.managed is managed and not model._meta.schema:
-            yield model._meta.table_name
+            kept.append(model)
+    return list(_sort_models(kept))
+
+
+def _tables(managed: bool) -> list[str]:
+    return [model._meta.table_name for model in _models(managed)]
 
 
 def _empty(database: Any) -> None:
-    ours = set(_tables(managed=True)) - set(_tables(managed=False))
-    tables = sorted(ours & set(database.get_tables()))
+    there = set(database.get_tables()) - set(_tables(managed=False))
+    # Dependents first, for engines whose foreign keys cannot be left out of account.
+    tables = [table for table in dict.fromkeys(reversed(_tables(managed=True))) if table in there]
     if not tables:
         return
     engine = traits_of(database).engine
-    quoted = [f"{database.quote[0]}{table}{database.quote[1]}" for table in tables]
+    quoted = [f"{database.quote[0]}{table}{database.quote[-1]}" for table in tables]
     if engine == "postgresql":
         database.execute_sql(f"TRUNCATE {', '.join(quoted)} RESTART IDENTITY")
-        return
-    before, after = {
-        "mysql": ("SET FOREIGN_KEY_CHECKS = 0", "SET FOREIGN_KEY_CHECKS = 1"),
-        "sqlite": ("PRAGMA foreign_keys = OFF", "PRAGMA foreign_keys = ON"),
-    }.get(engine, (None, None))
-    enforced = engine != "sqlite" or database.execute_sql("PRAGMA foreign_keys").fetchone()[0]
-    if before is not None:
-        database.execute_sql(before)
-    try:
+    elif engine == "mysql":
+        with _switched_off(database, "SET FOREIGN_KEY_CHECKS = {}", "SELECT @@foreign_key_checks"):
+            for table in quoted:
+                database.execute_sql(f"TRUNCATE {table}")
+    elif engine == "sqlite":
+        with _switched_off(database, "PRAGMA foreign_keys = {}", "PRAGMA foreign_keys"):
+            for table in quoted:
+                database.execute_sql(f"DELETE FROM {table}")
+    else:
         for table in quoted:
-            database.execute_sql(f"TRUNCATE {table}" if engine == "mysql" else f"DELETE FROM {table}")
+            database.execute_sql(f"DELETE FROM {table}")
+
+
+@contextlib.contextmanager
+def _switched_off(database: Any, switch: str, question: str) -> Iterator[None]:
+    """Let foreign keys be as they were after the block."""
+    [before] = database.execute_sql(question).fetchone()
+    database.execute_sql(switch.format(0))
+    try:
+        yield
     finally:
-        if after is not None and enforced:
-            database.execute_sql(after)
+        database.execute_sql(switch.format(before))

@@ -32,6 +32,10 @@ HTML = "text/html; charset=utf-8"
 LONGEST_FORM = 4096
 #: Seconds after which a browser without scripts loads the page again.
 REFRESH = 15
+#: Seconds between two questions of the page's script, at the most.
+MOST = 5.0
+#: Seconds that the first look waits for servers.
+FIRST = 5.0
 
 
 class StatusApp:
@@ -91,7 +95,8 @@ class StatusApp:
             return JSONResponse(_plain(data))
         if path == "/sections.json":
             return JSONResponse({"summary": summary(data), "sections": section_bodies(data)})
-        whole = page(data, root, refresh=REFRESH, log_out=self._guard.has_token)
+        every = min(self._interval, MOST)
+        whole = page(data, root, refresh=REFRESH, every=every, log_out=self._guard.has_token)
         return Response(whole, media_type=HTML)
 
     async def _post(self, request: Request, root: str, path: str) -> Response:
@@ -121,7 +126,7 @@ class StatusApp:
 
     def data(self) -> dict[str, Any]:
         """Return what the page shows; the first call asks the servers."""
-        self.asker.start()
+        self.asker.start(FIRST)
         return snapshot(self._registry, self.asker, self._recorder, self._models, self._slow, self._interval)
 
     def close(self) -> None:

@@ -30,6 +30,8 @@ from .statistics import Statistics, statistics_of
 __all__ = ["Asker", "Found"]
 
 WORKERS = 8
+#: Seconds that a server may take to accept a connection.
+PATIENCE = 3
 #: Databases that are asked; who has more chooses some by ``names``.
 MANY = 100
 
@@ -80,22 +82,28 @@ class Asker:
         self._found: dict[str, Found] = {}
         self._twins: dict[str, tuple[Entry, Databases | None]] = {}
         self._lock = threading.Lock()
+        self._first = threading.Event()
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         self._process = 0
         self.asked: float | None = None
         self.left_out = 0
 
-    def start(self) -> None:
-        """See to it that the thread runs, in a forked process too; the first call asks before it returns."""
+    def start(self, wait: float = 0.0) -> None:
+        """See to it that the thread runs, in a forked process too.
+
+        Args:
+            wait: seconds at most to wait for the end of the first round.
+        """
         with self._lock:
-            if self._stop.is_set() or (self._thread is not None and self._process == os.getpid()):
-                return
-            self._process = os.getpid()
-            self._twins = {}
-            self._thread = threading.Thread(target=self._run, name="multidb-status", daemon=True)
-            self._ask_all()
-            self._thread.start()
+            if self._process != os.getpid() and not self._stop.is_set():
+                self._process = os.getpid()
+                self._twins = {}
+                self._first = threading.Event()
+                self._thread = threading.Thread(target=self._run, name="multidb-status", daemon=True)
+                self._thread.start()
+            first = self._first
+        first.wait(wait)
 
     def close(self) -> None:
         """Ask no more."""
@@ -123,18 +131,23 @@ class Asker:
         return sorted((text for text in found if len(text) > 3), key=len, reverse=True)
 
     def _run(self) -> None:
-        while not self._stop.wait(self._interval):
-            self._ask_all()
+        while True:
+            self.ask()
+            self._first.set()
+            if self._stop.wait(self._interval):
+                return
 
-    def _ask_all(self) -> None:
+    def ask(self) -> None:
+        """Ask every server once."""
         every = list(self._registry.names) if self._names is None else list(self._names)
         entries = {n: self._registry.entries[n] for n in every[:MANY] if n in self._registry.entries}
         self.left_out = max(0, len(every) - MANY)
         before = self._found
         found = {n: before.get(n) or Found(n, _engine(entry.settings)) for n, entry in entries.items()}
+        # What has answered shows at once, whoever is still waited for.
+        self._found = found
         with ThreadPoolExecutor(min(WORKERS, max(1, len(entries))), "multidb-status") as workers:
             list(workers.map(lambda name: self._ask(found[name], entries[name]), entries))
-        self._found = found
         self.asked = time.time()
 
     def _ask(self, found: Found, entry: Entry) -> None:
@@ -199,7 +212,12 @@ def _synchronous(settings: DatabaseSettings) -> DatabaseSettings:
     def plain(url: DatabaseURL | None) -> DatabaseURL | None:
         if url is None or not find(url).traits.is_async:
             return url
-        return dataclasses.replace(url, scheme=url.engine)
+        return dataclasses.replace(url, scheme=url.engine, module=None)
 
     replicas = tuple(dataclasses.replace(one, url=plain(one.url)) for one in settings.replicas)
-    return dataclasses.replace(settings, url=plain(settings.url), replicas=replicas, pool=None)
+    options = settings.options
+    if settings.url is not None and settings.url.engine in ("postgresql", "mysql", "mariadb"):
+        # A machine that does not even refuse would be waited for much longer.
+        options = {"connect_timeout": PATIENCE, **options}
+    url = plain(settings.url)
+    return dataclasses.replace(settings, url=url, replicas=replicas, pool=None, options=options)

@@ -10,6 +10,10 @@ from .markup import Markup, el
 __all__ = ["line_chart", "nice_ceiling"]
 
 WIDTH, HEIGHT = 600, 160
+#: A chart is as wide as this many values at least, so that it does not leap at the beginning.
+FEWEST = 36
+#: Below it a value is nothing.
+LEAST = 1e-9
 #: Lines that are told apart by colour and dashes; the others are added up.
 LINES = 8
 
@@ -17,14 +21,14 @@ Series = Mapping[str, Sequence[float | None]]
 
 
 def nice_ceiling(value: float) -> float:
-    """Return the next of 1, 2, 5, 10, 20 ... that is not below a value; 1 for none above 0."""
-    if not math.isfinite(value) or value <= 0:
+    """Return the next of 1, 2, 5, 10, 20 ... that is not below a value; 1 for next to nothing."""
+    if not math.isfinite(value) or value < LEAST:
         return 1.0
     power = float(10.0 ** math.floor(math.log10(value)))
     return next(step * power for step in (1, 2, 5, 10) if step * power >= value * (1 - 1e-9))
 
 
-def line_chart(title: str, series: Series, *, unit: str, seconds: float, points: int) -> Markup:
+def line_chart(title: str, series: Series, *, unit: str, seconds: float) -> Markup:
     """Return a figure with a line for each series.
 
     Args:
@@ -32,9 +36,9 @@ def line_chart(title: str, series: Series, *, unit: str, seconds: float, points:
         series: values by name, the latest last; None where there is none.
         unit: behind the numbers.
         seconds: between two values.
-        points: values that fit from the left to the right.
     """
     shown = _busiest(series)
+    points = max([FEWEST, *map(len, shown.values())])
     values = [v for line in shown.values() for v in line if v is not None and math.isfinite(v)]
     if not values:
         return el(
@@ -67,12 +71,13 @@ def line_chart(title: str, series: Series, *, unit: str, seconds: float, points:
         el("span", _number(top, "")), el("span", _number(top / 2, "")), el("span", "0"),
         class_="scale", aria_hidden="true",
     )  # fmt: skip
-    minutes = f"{points * seconds / 60:g} min ago"
+    before = points * seconds
+    since = f"{before / 60:.3g} min ago" if before >= 60 else f"{before:.0f} s ago"
     return el(
         "figure",
         el("figcaption", title, " ", el("span", unit, class_="unit")),
         el("div", scale, svg, class_="area"),
-        el("div", el("span", minutes), el("span", "now"), class_="times", aria_hidden="true"),
+        el("div", el("span", since), el("span", "now"), class_="times", aria_hidden="true"),
         el("ul", *legend, class_="legend"),
         class_="chart",
     )

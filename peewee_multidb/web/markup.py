@@ -7,8 +7,8 @@ from typing import Any
 
 __all__ = ["Markup", "el", "joined"]
 
-#: Elements without an end.
-VOID = frozenset(["br", "input", "line", "link", "meta", "polyline", "rect"])
+#: Elements of HTML without an end; those of SVG all have one.
+VOID = frozenset(["input", "link", "meta"])
 
 
 class Markup(str):

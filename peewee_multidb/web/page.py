@@ -8,7 +8,7 @@ from typing import Any
 
 from .charts import line_chart
 from .markup import Markup, el, joined
-from .recorder import TICK, TICKS
+from .recorder import TICK
 
 __all__ = ["SECTIONS", "login_page", "page", "section_bodies"]
 
@@ -22,6 +22,8 @@ SECTIONS = (
     ("routes", "Recent routes"),
 )
 ROWS = 200
+#: Of slow statements and of routes.
+LISTED = 20
 WHY = {
     "using": "the query said using()",
     "row": "the row lives there",
@@ -32,6 +34,17 @@ WHY = {
     "reference": "the copy at hand",
     "home": "the model's home",
 }
+
+
+#: A cell that has nothing to say, which a narrow screen leaves out.
+NONE = el("span", "\u2013", class_="none")
+
+
+def address(label: str) -> str:
+    """Return what of a server's URL tells where it is: no scheme and no user."""
+    rest = label.partition("://")[2]
+    # The URL of an SQLite file begins its path behind a slash of its own.
+    return rest.rpartition("@")[2].removeprefix("/") or label
 
 
 def size(value: float | None) -> str:
@@ -91,10 +104,16 @@ def state(text: str, kind: str) -> Markup:
     return el("span", text, class_=f"state {kind}")
 
 
+def short(text: str) -> Markup:
+    """Return a text that is not broken into lines."""
+    return el("span", text, class_="short")
+
+
 def _databases(data: dict[str, Any]) -> Markup:
     rows = []
     for one in data["databases"]:
         servers = one["servers"] or [{}]
+        engine = el("small", one["engine"])
         for number, server in enumerate(servers):
             first = number == 0
             if not server:
@@ -112,11 +131,11 @@ def _databases(data: dict[str, Any]) -> Markup:
                 [
                     one["name"],
                     [server.get("role", "primary"), " (read only)" if one["read_only"] else None],
-                    [el("span", server.get("server") or "", class_="server"), el("small", one["engine"])],
+                    [el("span", address(server.get("server", "")), class_="server"), engine],
                     [shown, el("small", problem, class_="problem") if problem else None],
-                    seconds(server["lag"]) if server.get("role") == "replica" else "\u2013",
-                    size(one["size"]) if first else "\u2013",
-                    _connections(one, server) if first else "\u2013",
+                    short(seconds(server["lag"])) if server.get("role") == "replica" else NONE,
+                    short(size(one["size"])) if first and one["size"] is not None else NONE,
+                    _connections(one) if first else NONE,
                 ]
             )
     head = ("Database", "Role", "Server", "State", "Lag", "Size", "Connections")
@@ -125,24 +144,25 @@ def _databases(data: dict[str, Any]) -> Markup:
     return joined(found, el("p", more, class_="empty") if more else None)
 
 
-def _connections(one: dict[str, Any], server: dict[str, Any]) -> str:
-    total = "unknown" if one["connections"] is None else str(one["connections"])
+def _connections(one: dict[str, Any]) -> Markup:
     pool = one["pool"]
-    return total if pool is None else f"{total}; here {pool['in_use']} of {pool['size']}"
+    if one["connections"] is None and pool is None:
+        return NONE
+    total = "" if one["connections"] is None else f"{one['connections']:,}"
+    own = None if pool is None else el("small", f"pool: {pool['in_use']} of {pool['size']}", class_="short")
+    return joined(total, own)
 
 
 def _throughput(data: dict[str, Any]) -> Markup:
     charts = []
     if data["live"]:
         charts.append(
-            line_chart(
-                "Queries of this application", data["queries"], unit="queries/s", seconds=TICK, points=TICKS
-            )
+            line_chart("Queries of this application", data["queries"], unit="queries/s", seconds=TICK)
         )
     for unit, series in data["work"].items():
         title = "What servers do, for everybody"
         charts.append(
-            line_chart(title, series, unit=f"{unit}/s", seconds=data["interval"], points=TICKS)
+            line_chart(title, series, unit=f"{unit}/s", seconds=data["interval"])
         )
     failed = None
     if data["failed"]:
@@ -156,7 +176,7 @@ def _lag(data: dict[str, Any]) -> Markup:
     if not data["lag"]:
         return el("p", "No database has a replica that tells its lag.", class_="empty")
     title = "Seconds behind the primary"
-    return line_chart(title, data["lag"], unit="s", seconds=data["interval"], points=TICKS)
+    return line_chart(title, data["lag"], unit="s", seconds=data["interval"])
 
 
 def _shards(data: dict[str, Any]) -> Markup:
@@ -180,17 +200,23 @@ def _shards(data: dict[str, Any]) -> Markup:
 
 
 def _slow(data: dict[str, Any]) -> Markup:
+    # The slowest come first: of the same statement the first one stands for all.
+    alike: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
+    for one in data["slow"]:
+        alike.setdefault((one["name"], one["sql"], one["source"]), []).append(one)
     rows = [
         [
-            one["name"],
-            el("b", seconds(one["seconds"])),
-            [el("code", one["sql"]), el("small", one["model"]) if one.get("model") else None],
-            [one["source"], " at ", clock(one["time"])],
+            ones[0]["name"],
+            el("b", seconds(ones[0]["seconds"]), class_="short"),
+            str(len(ones)),
+            [el("code", ones[0]["sql"]), el("small", ones[0]["model"]) if ones[0]["model"] else None],
+            [ones[0]["source"], " ", clock(max(one["time"] for one in ones))],
         ]
-        for one in data["slow"]
+        for ones in list(alike.values())[:LISTED]
     ]
     caption = f"Statements that took or take {seconds(data['threshold'])} or more, without their values"
-    return table(caption, ("Database", "Time", "Statement", "Seen"), rows, empty="None was slow lately.")
+    head = ("Database", "Slowest", "Times", "Statement", "Seen last")
+    return table(caption, head, rows, empty="None was slow lately.")
 
 
 def _routes(data: dict[str, Any]) -> Markup:
@@ -211,7 +237,7 @@ def _routes(data: dict[str, Any]) -> Markup:
             [seconds(one["seconds"]), " ", state(one["error"], "bad") if one["error"] else None],
             clock(one["time"]),
         ]
-        for one in data["routes"]
+        for one in data["routes"][:LISTED]
     ]
     head = ("Model", "Statement", "Database", "Role", "Because of", "Time", "At")
     return table("The latest queries of models, and where they went", head, rows, empty="No query yet.")
@@ -237,17 +263,20 @@ def summary(data: dict[str, Any]) -> Markup:
     servers = [server for one in data["databases"] for server in one["servers"]]
     silent = sum(not s["reachable"] for s in servers) + sum(not one["servers"] for one in data["databases"])
     count = f"{len(data['databases']):,} databases on {len(servers):,} servers"
-    verdict = state(f"{silent} do not answer", "bad") if silent else state("all answer", "good")
+    verdict = state("all answer", "good")
+    if silent:
+        verdict = state(f"{silent} {'does' if silent == 1 else 'do'} not answer", "bad")
     return joined(count, ": ", verdict, ". Asked at ", clock(data["asked"]), " UTC.")
 
 
-def page(data: dict[str, Any], root: str, *, refresh: int, log_out: bool) -> Markup:
+def page(data: dict[str, Any], root: str, *, refresh: int, every: float, log_out: bool) -> Markup:
     """Return the whole page.
 
     Args:
         data: what is known.
         root: the path that the application is mounted at.
         refresh: seconds after which a browser without scripts loads the page again.
+        every: seconds after which a script asks for what is new.
         log_out: whether there is a session to end.
     """
     sections = [
@@ -267,7 +296,7 @@ def page(data: dict[str, Any], root: str, *, refresh: int, log_out: bool) -> Mar
         jumps,
     )
     noscript = el("noscript", el("meta", http_equiv="refresh", content=str(refresh)))
-    script = el("script", src=f"{root}/page.js", defer=True, data_root=root)
+    script = el("script", src=f"{root}/page.js", defer=True, data_root=root, data_every=f"{every:g}")
     main = el("main", *sections, id="main", tabindex="-1")
     return _document("Databases", root, head, main, extra=[noscript, script])
 

@@ -74,7 +74,7 @@ class Line(Model):
 
 
 MODELS: list[Any] = [Person, Thing, Line]
-TEXTS = ["", "plain", "Grüße", "mâché", "日本", "it's \"quoted\" %s ?", "new\nline\ttab", "😀 wide"]
+TEXTS = ["", "plain", "Grüße", "mâché", "日本", 'it\'s "quoted" %s ?', "new\nline\ttab", "😀 wide"]
 
 
 def fill(things: int, seed: int = 7) -> None:

@@ -50,7 +50,10 @@ async def create(name: str) -> str:
 
 def sessions(url: str) -> int:
     with psycopg.connect(url, autocommit=True) as other:
-        sql = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        sql = (
+            "SELECT count(*) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
         return other.execute(sql).fetchone()[0]  # type: ignore[index,no-any-return]
 
 
@@ -87,7 +90,7 @@ def test_no_more_than_the_limit_are_under_way() -> None:
 
 
 def test_failures_are_reported_and_stop_stops() -> None:
-    registry = Databases({name: "sqlite://" for name in "abcd"})
+    registry = Databases(dict.fromkeys("abcd", "sqlite://"))
 
     async def work(name: str) -> None:
         if name == "b":
@@ -101,7 +104,7 @@ def test_failures_are_reported_and_stop_stops() -> None:
 
 @pytest.mark.parametrize("kind", ["iterable", "generator", "coroutine", "function"])
 def test_names_may_be_awaited(kind: str) -> None:
-    registry = Databases({name: "sqlite://" for name in "abcd"})
+    registry = Databases(dict.fromkeys("abcd", "sqlite://"))
 
     async def generator() -> AsyncIterator[str]:
         yield "a"
@@ -110,7 +113,12 @@ def test_names_may_be_awaited(kind: str) -> None:
     async def coroutine() -> list[str]:
         return ["a", "b"]
 
-    names: Any = {"iterable": generator(), "generator": generator, "coroutine": coroutine, "function": lambda: "ab"}
+    names: Any = {
+        "iterable": generator(),
+        "generator": generator,
+        "coroutine": coroutine,
+        "function": lambda: "ab",
+    }
     if kind == "function":
         names["function"] = lambda: ["a", "b"]
 

@@ -20,7 +20,7 @@ from peewee_multidb.foreach.journal import Journal
 from tests.scale import scaled
 
 NAMES = [f"t{number}" for number in range(12)]
-registry = Databases({name: "sqlite://" for name in NAMES})
+registry = Databases(dict.fromkeys(NAMES, "sqlite://"))
 called: list[str] = []
 
 
@@ -98,7 +98,9 @@ def test_a_function_without_a_name_needs_a_label(journal: Path) -> None:
 def test_two_processes_cannot_work_by_one_journal(journal: Path) -> None:
     with Journal(journal, "x"):
         code = "import sys; from peewee_multidb.foreach.journal import Journal; Journal(sys.argv[1], 'x')"
-        done = subprocess.run([sys.executable, "-c", code, journal], capture_output=True, text=True, timeout=60)
+        done = subprocess.run(
+            [sys.executable, "-c", code, journal], capture_output=True, text=True, timeout=60
+        )
     assert done.returncode == 1 and "another process is using this journal" in done.stderr
     Journal(journal, "x").__exit__(None, None, None)
 
@@ -134,13 +136,15 @@ def work(name):
     os.close(log)
 def told(done, total, name, error):
     print(name, flush=True)
-report = for_each_database(work, names, registry=registry, workers=3, resume=folder / "journal.db", progress=told)
+report = for_each_database(
+    work, names, registry=registry, workers=3, resume=folder / "journal.db", progress=told
+)
 print("repeated:", *report.repeated, flush=True)
 print("complete", flush=True)
 """
 
 
-@pytest.mark.parametrize("seed", range(scaled(2)))
+@pytest.mark.parametrize("seed", range(scaled(1)))
 def test_killed_at_any_moment_it_repeats_no_more_than_what_was_under_way(tmp_path: Path, seed: int) -> None:
     chosen = random.Random(seed)
     told: list[str] = []
@@ -150,7 +154,7 @@ def test_killed_at_any_moment_it_repeats_no_more_than_what_was_under_way(tmp_pat
         )
         assert process.stdout is not None
         heard = []
-        for _ in range(chosen.randrange(1, 9)):
+        for _ in range(chosen.randrange(1, 14)):
             line = process.stdout.readline().strip()
             heard.append(line)
             if line in ("complete", ""):

@@ -12,6 +12,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,6 +71,13 @@ class Server:
     def logged(self) -> str:
         """What the server has written so far."""
         return os.pread(self.log.fileno(), 1 << 26, 0).decode("utf-8", "replace")
+
+    def says(self, text: str) -> bool:
+        """Whether the server writes that into its log, which it may do after it has answered."""
+        deadline = time.monotonic() + TIMEOUT
+        while text not in self.logged() and time.monotonic() < deadline:
+            time.sleep(0.02)
+        return text in self.logged()
 
     def connect(self) -> socket.socket:
         return socket.create_connection(self.address, timeout=TIMEOUT)

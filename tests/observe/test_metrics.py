@@ -145,3 +145,21 @@ def test_closing_takes_the_metrics_out_and_they_can_be_exported_again(
         metrics.close()
     assert scraped(collectors) == {}
     assert not any((shop.registry.on_eject, shop.registry.on_open, shop.registry.on_evict))
+
+
+def test_evictions_and_databases_that_a_resolver_found_are_counted(
+    tmp_path: Any, collectors: CollectorRegistry
+) -> None:
+    registry = Databases({})
+    registry.resolver = lambda name: f"sqlite:///{tmp_path}/{name}.db"
+    registry.max_databases = 2
+    with export_metrics(collectors, registry=registry, fold=lambda name: "tenants"):
+        for number in range(6):
+            database = registry[f"t{number}"]
+            database.execute_sql("SELECT 1")
+            database.close()
+        found = scraped(collectors)
+    assert found["queries_total", "tenants", "primary", "SELECT"] == 6
+    assert found["evictions_total",] == 4
+    assert found["databases", "open"] == 2 and found["databases", "configured"] == 0
+    registry.close_all()

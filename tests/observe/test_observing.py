@@ -304,3 +304,70 @@ def test_a_mirror_reads_as_the_replica_that_it_stands_for(tmp_path: Any) -> None
     assert [e.role for e in seen] == ["primary", "replica"]
     assert seen[0].server == seen[1].server, "it is the same server"
     registry_.close_all()
+
+
+@pytest.mark.parametrize("urls", ["postgres_urls", "mariadb_urls"])
+def test_cursors_on_servers_are_one_event_each_with_the_rows_that_were_read(
+    urls: str, request: pytest.FixtureRequest
+) -> None:
+    first, second = request.getfixturevalue(urls)(2)
+    shop = Shop({"default": first, "s1": first, "s2": second})
+    shop.registry.create_tables([shop.Order])
+    shop.Order.insert_many([{"user": n} for n in range(40)]).execute()
+    seen = Events()
+    with observe(seen.append, registry=shop.registry):
+        assert len(list(shop.Order.select().iterator())) == 40
+        whole = seen.take()
+        broken = shop.Order.select(peewee.SQL("no_such")).iterator()
+        with pytest.raises(peewee.DatabaseError):
+            list(broken)
+    assert sorted((e.shard, e.model) for e in whole) == [("s1", "Order"), ("s2", "Order")]
+    assert sum(e.rows or 0 for e in whole) == 40
+    assert seen and all(e.error is not None and e.rows is None for e in seen)
+    shop.registry.close_all()
+
+
+def test_streams_of_asynchronous_shards_are_events_too(postgres_urls: Any, mariadb_urls: Any) -> None:
+    schemes = (("postgresql+asyncpg", postgres_urls(2)), ("mariadb+aiomysql", mariadb_urls(2)))
+    for scheme, (first, second) in schemes:
+        first, second = (f"{scheme}://{url.partition('://')[2]}" for url in (first, second))
+        shop = Shop({"default": first, "s1": first, "s2": second})
+        seen = Events()
+
+        async def main(shop: Shop, seen: Events) -> None:
+            from playhouse.pwasyncio import greenlet_spawn
+
+            await greenlet_spawn(shop.registry.create_tables, [shop.Order])
+            await shop.Order.insert_many([{"user": n} for n in range(20)]).aexecute()
+            with observe(seen.append, registry=shop.registry):
+                rows = await greenlet_spawn(lambda: list(shop.Order.select().iterator()))
+            assert len(rows) == 20
+            await shop.registry.aclose_all()
+
+        asyncio.run(main(shop, seen))
+        assert sorted((e.shard, e.model) for e in seen) == [("s1", "Order"), ("s2", "Order")]
+        assert sum(e.rows or 0 for e in seen) == 20
+
+
+def test_a_read_that_asks_a_replica_for_its_position_at_once_has_its_rows_and_its_time(
+    postgres_cluster_settings: dict[str, Any],
+) -> None:
+    registry_ = Databases({"default": postgres_cluster_settings})
+
+    class Note(Model):
+        n = IntegerField()
+
+        class Meta:
+            registry = registry_
+
+    Note.create_table()
+    seen = Events()
+    with observe(seen.append, registry=registry_, housekeeping=True):
+        for n in range(5):
+            Note.create(n=n)
+            assert len(Note.select()) == n + 1
+    registry_.close_all()
+    reads = [e for e in seen if e.model == "Note" and e.statement == "SELECT"]
+    assert all(e.rows is not None and e.duration > 0 for e in reads if e.error is None)
+    asked = [e for e in seen if e.housekeeping and e.role == "replica"]
+    assert asked, "positions were asked for"

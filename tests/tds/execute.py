@@ -46,6 +46,8 @@ class Session(Answers, Merges, Writes):
         self.nocount = False
         self.transactions = 0
         self.rowcount = 0
+        #: What the last procedure returned.
+        self.returned = 0
         self.last_error = 0
         self.identity: int | None = None
         self.identity_insert: str | None = None
@@ -74,6 +76,7 @@ class Session(Answers, Merges, Writes):
 
     def close(self) -> None:
         """Undo what is open, and let go."""
+        self.server.applocks.forget(self)
         self.conn.close()
 
     # Running
@@ -339,7 +342,12 @@ class Session(Answers, Merges, Writes):
     # Procedures
 
     def _execute(self, statement: Statement) -> Iterator[Result]:
-        yield from self._procedure(statement, 1)
+        tokens = statement.tokens
+        is_kept = len(tokens) > 2 and tokens[1].text.startswith("@") and tokens[2].text == "="
+        self.returned = 0
+        yield from self._procedure(statement, 3 if is_kept else 1)
+        if is_kept:
+            self._assign(tokens[1].text, str(self.returned))
 
     def _procedure(self, statement: Statement, start: int) -> Iterator[Result]:
         tokens = statement.tokens
@@ -367,6 +375,9 @@ class Session(Answers, Merges, Writes):
             what = (arguments[2:] or [named.get("@objtype")])[0] or "OBJECT"
             with self.whole():
                 self.definer.rename(str(old), str(new), str(what).upper())
+        elif lower in ("sp_getapplock", "sp_releaseapplock"):
+            act = self.server.applocks.get if lower == "sp_getapplock" else self.server.applocks.release
+            self.returned = act(self, named)
         elif lower in ("sp_executesql",):
             yield from self.run(str(arguments[0]))
         else:

@@ -19,6 +19,7 @@ from typing import Any
 from urllib.parse import quote
 
 from . import grammar, packets, tokens
+from .applocks import AppLocks
 from .execute import Session
 from .lexer import lex, split
 from .login import Login, decode_login, negotiated, prelogin_reply, tds_version_of
@@ -63,6 +64,7 @@ class TDSServer:
         self.level = level or version[0] * 10
         self.user, self.password = user, password
         self.folder = Path(tempfile.mkdtemp(prefix="multidb-tds-"))
+        self.applocks = AppLocks()
         self.databases: dict[str, Store] = {}
         self.requests: list[str] = []
         self.logins: list[Login] = []

@@ -6,7 +6,7 @@ The answers have the shapes of Peewee's own engines, so that whatever reads thos
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .catalog import SINCE_2005, SINCE_2008, UP_TO_2000, Catalog
@@ -109,9 +109,15 @@ class IndexDefinition(NamedTuple):
             return f"ALTER TABLE {table} ADD CONSTRAINT {quoted(self.name)} UNIQUE {self._keys()}"
         return self._create_index(table) + (f" WHERE {self.condition}" if self.condition else "")
 
-    def as_peewee_means_it(self, table: str) -> str:
-        """Return a CREATE INDEX; without its filter, where that only lets NULLs pass."""
-        if self.condition and not (self.unique and _without_nulls(self.condition, self.columns)):
+    def as_peewee_means_it(self, table: str, nullable: Collection[str] | None = None) -> str:
+        """Return a CREATE INDEX; without its filter, where that only lets NULLs pass.
+
+        Args:
+            table: the table's name, in brackets.
+            nullable: its columns that can be NULL; all for None.
+        """
+        columns = [column for column in self.columns if nullable is None or column in nullable]
+        if self.condition and not (self.unique and _without_nulls(self.condition, columns)):
             return f"{self._create_index(table)} WHERE {self.condition}"
         return self._create_index(table)
 
@@ -198,11 +204,19 @@ class Introspection(Base):
         The filter of a unique index that keeps out nothing but NULLs is not mentioned: such an index is
         what other engines hold a unique index to be.
         """
+        definitions = self.get_index_definitions(table, schema)
+        nullable: set[str] = set()
+        if any(index.unique and index.condition for index in definitions):
+            nullable = {column.name for column in self.get_columns(table, schema) if column.null}
         return [
             stock.IndexMetadata(
-                index.name, index.as_peewee_means_it(quoted(table)), list(index.columns), index.unique, table
+                index.name,
+                index.as_peewee_means_it(quoted(table), nullable),
+                list(index.columns),
+                index.unique,
+                table,
             )
-            for index in self.get_index_definitions(table, schema)
+            for index in definitions
         ]
 
     def get_index_definitions(self, table: str, schema: str | None = None) -> list[IndexDefinition]:

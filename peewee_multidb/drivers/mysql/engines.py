@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import peewee
 
 from ...errors import NotTransactional, UncoveredWrite
-from ..watching import housekeeping
+from ..sent import housekeeping
 from .features import FEATURES, verb_of
 from .version import Version
 

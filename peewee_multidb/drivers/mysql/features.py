@@ -76,7 +76,8 @@ FEATURES = {
         "A fraction of a second", (5, 6, 4), (5, 3, 0), "Keep microseconds in a BigIntegerField."
     ),
     "release savepoint": Feature("RELEASE SAVEPOINT", (5, 0, 3), (5, 0, 3), "It ends with the transaction."),
-    "xa": Feature("Two-phase commit", (5, 0, 3), (5, 0, 3), "Commit the databases one after the other."),
+    # Before these, a prepared transaction ends with its connection, which is no promise to commit.
+    "xa": Feature("Two-phase commit", (5, 7, 7), (10, 5, 0), "Commit the databases one after the other."),
     "read-only session": Feature(
         "A read-only session", (5, 6, 5), (10, 0, 0), "Use an account that cannot write."
     ),

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 from .. import connections
-from ..watching import housekeeping
+from ..sent import housekeeping
 
 __all__ = ["Position", "Replication", "ServerState", "one_row"]
 

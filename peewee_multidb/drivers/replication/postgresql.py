@@ -14,7 +14,9 @@ from typing import Any, TypeVar
 
 import peewee
 
-from .. import failures, watching
+from .. import failures
+from ..pending import pipelined
+from ..sent import housekeeping
 from .base import Position, Replication, ServerState, one_row
 
 __all__ = ["LSN", "POSTGRESQL", "PostgresqlReplication"]
@@ -128,11 +130,11 @@ class PostgresqlReplication(Replication):
         results: list[R] = []
         failure: peewee.PeeweeException | None = None
         cursor: Any = None
-        with watching.pipelined() as failures_to_tell:
+        with pipelined() as failures_to_tell:
             try:
                 with peewee.__exception_wrapper__:  # type: ignore[attr-defined]
                     with conn.pipeline():
-                        with watching.housekeeping():
+                        with housekeeping():
                             cursor = database.execute_sql(REPLAYED_BEFORE)
                         results.append(action(database))
             except peewee.PeeweeException as error:

@@ -14,7 +14,7 @@ from ...shards.feeding import Feeds
 from ...shards.gathering import gather
 from ...shards.jobs import Job, Options
 from ...shards.merging import Tagged
-from ..reading import read
+from ..reading import enlist, read
 from ..stock import stock
 from ..tables import FRAME, SHOWN
 from .grouping import is_grouped
@@ -104,6 +104,8 @@ class _Run:
         self.query = query
         self.shards = shards
         self.plan = plan
+        for database in shards.databases:
+            enlist(query, database)
         self._descriptions: dict[str, Any] = {}
 
     def _for(self, name: str, database: Any) -> Any:

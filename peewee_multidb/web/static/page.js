@@ -1,8 +1,7 @@
 // Asks for the sections again and again, and puts in those that are new; the page is whole without it.
 "use strict";
 (() => {
-  const root = document.currentScript.dataset.root;
-  const every = 5000;
+  const { root, every } = document.currentScript.dataset;
   const live = document.getElementById("live");
   const button = document.createElement("button");
   let paused = false;
@@ -50,6 +49,6 @@
   button.addEventListener("click", toggle);
   document.getElementById("actions").append(button);
   show("Live");
-  setInterval(ask, every);
+  setInterval(ask, Number(every) * 1000);
   document.addEventListener("visibilitychange", ask);
 })();

@@ -136,6 +136,13 @@ def test_a_unique_index_that_only_lets_nulls_pass_is_what_peewee_calls_unique(
     assert "WHERE" in definition(condition=condition, unique=False).as_peewee_means_it("[t]")
 
 
+def test_columns_that_cannot_be_null_need_no_filter() -> None:
+    index = definition(condition="([a] IS NOT NULL)")
+    assert "WHERE" not in index.as_peewee_means_it("[t]", {"a"})
+    assert "WHERE" in index.as_peewee_means_it("[t]", {"a", "b"})
+    assert "WHERE" in index.as_peewee_means_it("[t]", {"b"})
+
+
 @pytest.mark.parametrize(
     "version, catalog",
     [("2000", UP_TO_2000), ("2005", SINCE_2005), ("2008", SINCE_2008), ("2025", SINCE_2008)],

@@ -16,8 +16,8 @@ from peewee_multidb.tenants.locks import current_tenant
 OPTIONS: dict[str, Any] = {"select": by_header("X-Tenant"), "required": True, "retry_after": 7}
 
 #: Rows of a stream; large enough for a client to leave in the middle.
-LINES = 300
-FILLING = "x" * 8000
+LINES = 120
+FILLING = "x" * 50_000
 
 
 class Note(Model):
