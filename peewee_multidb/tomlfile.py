@@ -19,7 +19,10 @@ __all__ = ["KEYS", "SECTION", "located", "read_toml", "section_of"]
 SECTION = ("tool", "peewee_multidb")
 
 #: The keys beside ``[databases]``; `models` and `migrations` are for the command line.
-KEYS = ("databases", "secret_key", "transaction_log", "models", "migrations")
+KEYS = (
+    *("databases", "secret_key", "transaction_log", "models", "migrations", "tenants"),
+    *("max_open", "wait_open", "max_databases", "resolved_ttl", "unknown_ttl"),
+)
 
 _HEADER = re.compile(r"^\s*\[\[?\s*(?P<name>[^\]#]+?)\s*\]\]?\s*(#.*)?$")
 
