@@ -62,8 +62,6 @@ class Databases(TenantRegistry, Mapping[str, peewee.Database]):
         self.on_eject: list[Hook] = []
         self.on_failback: list[Hook] = []
         self.on_fallback: list[Hook] = []
-        self.on_open: list[Callable[[Entry], object]] = []
-        self.on_evict: list[Callable[[Entry], object]] = []
         self.secret_key: str | Secret | Sequence[str | Secret] | None = None
         self.transaction_log: str | PathLike[str] | None = None
         #: The entries by name. One item at a time is changed, so that a look-up needs no lock; a walk
@@ -313,8 +311,7 @@ class Databases(TenantRegistry, Mapping[str, peewee.Database]):
             raise self.unknown(name)
         self._make_room()
         database = entry.open()
-        for hook in self.on_open:
-            hook(entry)
+        self._announce(entry)
         with self._lock:
             if entry not in (self.entries.get(name), self._resolving.entries.get(name)):
                 # Removed or replaced meanwhile: the caller's question was asked before that.

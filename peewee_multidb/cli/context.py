@@ -258,7 +258,9 @@ def _synchronous(settings: DatabaseSettings) -> DatabaseSettings:
             is_async = url is not None and find(url).traits.is_async
         except ConfigurationError:
             is_async = False  # an unknown scheme, of which the registry speaks
-        return url if url is None or not is_async else dataclasses.replace(url, scheme=url.engine)
+        if url is None or not is_async:
+            return url
+        return dataclasses.replace(url, scheme=url.engine, module=None)
 
     replicas = tuple(dataclasses.replace(one, url=plain(one.url)) for one in settings.replicas)
     return dataclasses.replace(settings, url=plain(settings.url), replicas=replicas)

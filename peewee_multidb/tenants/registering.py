@@ -37,9 +37,10 @@ class TenantRegistry:
     entries: dict[str, Entry]
     live: dict[str, peewee.Database]
     entry_by_id: dict[int, Entry]
-    on_evict: list[Callable[[Entry], object]]
 
     def __init__(self) -> None:
+        self.on_open: list[Callable[[Entry], object]] = []
+        self.on_evict: list[Callable[[Entry], object]] = []
         self._resolving = Resolving(self._new_entry, self._drop)
         self._governor: Governor | None = None
         self._max_open: int | None = None
@@ -296,9 +297,16 @@ class TenantRegistry:
             if self.entries.get(entry.name) is None:
                 self._resolving.entries.setdefault(entry.name, entry)
             is_ours = entry in (self.entries.get(entry.name), self._resolving.entries.get(entry.name))
-            if is_ours and entry.take_back(database):
-                database.is_evicted = False
-                self._admit(entry)
+            if not is_ours or not entry.take_back(database):
+                return
+            database.is_evicted = False
+            self._admit(entry)
+        self._announce(entry)
+
+    def _announce(self, entry: Entry) -> None:
+        """Call the hooks for an entry whose Database objects were made."""
+        for hook in self.on_open:
+            hook(entry)
 
     def _admit(self, entry: Entry) -> None:
         """Make the Database objects of an entry those of its name; the lock is held."""

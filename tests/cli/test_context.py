@@ -109,6 +109,17 @@ def test_an_asynchronous_url_is_opened_by_the_ordinary_driver(project: Project) 
     assert project.json("status")["servers"][0]["reachable"]
 
 
+@pytest.mark.parametrize(
+    ("url", "scheme"), [("postgres_url", "postgresql+asyncpg"), ("mariadb_url", "mysql+aiomysql")]
+)
+def test_an_asynchronous_server_is_asked_by_the_ordinary_driver(
+    project: Project, url: str, scheme: str, request: pytest.FixtureRequest
+) -> None:
+    address = request.getfixturevalue(url).partition("://")[2]
+    project.settings(f'[databases]\ndefault = "{scheme}://{address}"\n')
+    assert project.json("status")["servers"][0]["reachable"]
+
+
 def test_a_program_mounts_the_commands_on_its_own_registry(tmp_path: Path) -> None:
     own = Databases({"main": "sqlite://"})
 
