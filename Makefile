@@ -4,6 +4,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 PYTEST_ARGS ?=
+# Each worker is a process with servers of its own. A file stays whole, for the sake of its fixtures.
+WORKERS ?= 2
 COVERAGE ?= --cov=peewee_multidb --cov-branch --cov-fail-under=95
 SOAK_FACTOR ?= 20
 
@@ -21,7 +23,7 @@ demo: $(VENV)/.demo  ## the New York flights of 2013 in three databases, on SQLi
 	$(PY) examples/flights.py
 
 test: $(VENV)/.test mariadb odbc pgbouncer  ## the whole suite on real servers, with coverage
-	$(PY) -m pytest $(COVERAGE) $(PYTEST_ARGS)
+	$(PY) -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(COVERAGE) $(PYTEST_ARGS)
 
 lint: $(VENV)/.lint  ## ruff, and mypy --strict on the package
 	$(PY) -m ruff check .
@@ -33,8 +35,9 @@ docs: $(VENV)/.docs  ## the manual in docs/_build/html; a warning is an error
 bench: $(VENV)/.bench mariadb odbc  ## every benchmark, one after the other
 	@set -e; for file in benchmarks/bench_*.py; do echo "== $$file"; $(PY) "$$file"; done
 
+soak: WORKERS = 0
 soak: $(VENV)/.test mariadb odbc pgbouncer  ## the suite again, with SOAK_FACTOR (20) times the work
-	MULTIDB_SOAK=1 MULTIDB_SOAK_FACTOR=$(SOAK_FACTOR) $(PY) -m pytest --timeout=7200 $(PYTEST_ARGS)
+	MULTIDB_SOAK=1 MULTIDB_SOAK_FACTOR=$(SOAK_FACTOR) $(PY) -m pytest -n $(WORKERS) --timeout=7200 $(PYTEST_ARGS)
 
 clean:  ## remove all that the other targets made
 	rm -rf $(VENV) docs/_build build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage

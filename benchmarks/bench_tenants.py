@@ -91,12 +91,12 @@ class CountedConnection(sqlite3.Connection):
 
     def close(self) -> None:
         super().close()
+        self.__del__()
+
+    def __del__(self) -> None:
         with self.lock:
             CountedConnection.open -= self.is_open
             self.is_open = False
-
-    def __del__(self) -> None:
-        self.close()
 
 
 def files_open(folder: Path) -> int:

@@ -32,7 +32,7 @@ __all__ = [
     "current_unit",
     "note_write",
     "own_unit",
-    "switch_unit",
+    "replace_unit",
     "unit_of_work",
     "write_hook",
 ]
@@ -140,9 +140,6 @@ _unit: ContextVar[Unit | None] = ContextVar("peewee_multidb_unit", default=None)
 #: Return the unit of work of this thread or task, or None when it has neither written nor begun one.
 current_unit: Callable[[], Unit | None] = _unit.get
 
-#: Make a unit of work the current one, without regard to the one before.
-switch_unit: Callable[[Unit | None], Any] = _unit.set
-
 
 def own_unit() -> Unit:
     """Return the unit of work of this thread or task, made if there is none."""
@@ -151,6 +148,13 @@ def own_unit() -> Unit:
         unit = Unit({}, None)
         _unit.set(unit)
     return unit
+
+
+def replace_unit(unit: Unit | None) -> Unit | None:
+    """Make this thread or task go on with another unit of work, and return the one it had."""
+    before = _unit.get()
+    _unit.set(unit)
+    return before
 
 
 class unit_of_work:

@@ -90,6 +90,14 @@ class Entry:
             self._hook = write_hook(self)
             self.database.query_hooks.append(self._hook)
 
+    def pause_watching(self) -> bool:
+        """Note no more what is written, until `watch_writes`; whether it was noted."""
+        if self._hook is None or self.database is None:
+            return False
+        self.database.query_hooks.remove(self._hook)
+        self._hook = None
+        return True
+
     def _replicas(self, primary: peewee.Database) -> tuple[Server, ...]:
         made = []
         for number, replica in enumerate(self.settings.replicas, 1):

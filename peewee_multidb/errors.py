@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import Any
 
 import peewee
 
@@ -17,10 +18,16 @@ __all__ = [
     "ClockWentBackwards",
     "CollidingKeys",
     "ConfigurationError",
+    "CopyError",
     "CrossDatabaseQuery",
     "DatabaseNotAllowed",
+    "ForEachFailed",
     "InvalidShardKey",
     "InvalidTenant",
+    "IsolationError",
+    "MigrationError",
+    "MigrationHalfDone",
+    "MigrationLocked",
     "MissingShardKey",
     "MultiDBError",
     "NoDatabaseSelected",
@@ -33,6 +40,7 @@ __all__ = [
     "ResolverFailed",
     "ScatterNotSupported",
     "ScatterTimeout",
+    "ScopeRefused",
     "ShardFailed",
     "ShardMoved",
     "TenantLocked",
@@ -76,6 +84,10 @@ class DatabaseNotAllowed(MultiDBError, peewee.InterfaceError):
 
 class TenantLocked(DatabaseNotAllowed):
     """Code that is locked to one tenant, by `use_tenant`, reached for the database of another."""
+
+
+class IsolationError(MultiDBError):
+    """A test that is rolled back did what could not be undone, or what cannot share its transaction."""
 
 
 class InvalidTenant(UnknownDatabase, ValueError):
@@ -164,6 +176,36 @@ class RebalanceError(MultiDBError, peewee.OperationalError):
     """Moving rows between shards cannot begin, or cannot go on; no row is lost, and the message says why."""
 
 
+class CopyError(MultiDBError, peewee.OperationalError):
+    """Copying tables cannot begin, cannot go on, or has ended with a difference; the message says which.
+
+    Attributes:
+        report: what was copied, if both sides were compared and differ; a `CopyReport`.
+    """
+
+    report: object = None
+
+
+class MigrationError(MultiDBError, peewee.OperationalError):
+    """A migration cannot be run, or failed; the message says what state the database is in."""
+
+
+class MigrationHalfDone(MigrationError):
+    """Some statements of a migration may have been run and others not: somebody has to look.
+
+    Attributes:
+        migration: the name of the file, without its ending.
+    """
+
+    def __init__(self, message: str, *, migration: str = "") -> None:
+        super().__init__(message)
+        self.migration = migration
+
+
+class MigrationLocked(MigrationError):
+    """Somebody else is migrating this database right now."""
+
+
 class NotAsynchronous(ConfigurationError, peewee.InterfaceError, AttributeError):
     """Something was awaited on a database that is not asynchronous."""
 
@@ -193,6 +235,22 @@ class PartialCommit(MultiDBError, peewee.OperationalError):
         self.committed = tuple(committed)
         self.rolled_back = tuple(rolled_back)
         self.unknown = tuple(unknown)
+
+
+class ForEachFailed(MultiDBError, peewee.OperationalError):
+    """Not every database of a `for_each_database` is done.
+
+    Attributes:
+        report: what came of each of them, a `peewee_multidb.foreach.Report`.
+    """
+
+    def __init__(self, message: str, *, report: Any = None) -> None:
+        super().__init__(message)
+        self.report = report
+
+
+class ScopeRefused(MultiDBError, peewee.InterfaceError):
+    """The headers of a job are not ones that may select a database: the job is not run."""
 
 
 class UncoveredWrite(MultiDBError, UserWarning):

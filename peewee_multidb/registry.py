@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import threading
 import weakref
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from os import PathLike
 from typing import Any
 
@@ -26,6 +26,7 @@ from .server import ServerEvent
 from .settings import DatabaseSettings
 from .status import ServerStatus, status_of
 from .tenants.registering import TenantRegistry
+from .tenants.settings import limits_from_env, tenant_settings
 from .urls import Secret
 
 __all__ = ["Databases", "Hook", "databases"]
@@ -44,10 +45,13 @@ class Databases(TenantRegistry, Mapping[str, peewee.Database]):
         on_eject: functions to call when a replica is left out after a connection error.
         on_failback: functions to call when a replica that was left out gets reads again.
         on_fallback: functions to call when a read goes to the primary for want of a replica.
+        on_open: functions to call with an `Entry` whose Database objects were made, before anybody uses them;
+            what these raise is raised where the database was asked for.
+        on_evict: functions to call with the `Entry` of a database that was closed to make room for another.
         secret_key: what `causal_token` signs with, at least 16 characters; several for a change of keys:
             the first one signs, and each of them is accepted.
 
-    Each hook gets a `ServerEvent`; what it raises is logged, and the query goes on.
+    Each of the first three hooks gets a `ServerEvent`; what it raises is logged, and the query goes on.
     """
 
     def __init__(self, settings: Mapping[str, Any] | None = None) -> None:
@@ -56,6 +60,8 @@ class Databases(TenantRegistry, Mapping[str, peewee.Database]):
         self.on_eject: list[Hook] = []
         self.on_failback: list[Hook] = []
         self.on_fallback: list[Hook] = []
+        self.on_open: list[Callable[[Entry], object]] = []
+        self.on_evict: list[Callable[[Entry], object]] = []
         self.secret_key: str | Secret | Sequence[str | Secret] | None = None
         #: The entries by name. One item at a time is changed, so that a look-up needs no lock; a walk
         #: through it begins with a copy.
@@ -87,7 +93,9 @@ class Databases(TenantRegistry, Mapping[str, peewee.Database]):
     def load(self, path: str | PathLike[str] | None = None) -> None:
         """Replace everything by the ``[databases]`` of a TOML file.
 
-        Its ``secret_key``, if it has one, becomes that of the registry.
+        Its ``secret_key``, if it has one, becomes that of the registry; so do its ``max_open``,
+        ``wait_open``, ``max_databases``, ``resolved_ttl``, ``unknown_ttl``, and its ``[tenants]`` as a
+        `TemplateResolver`.
 
         Args:
             path: the file; relative SQLite paths in it are relative to the working directory. None finds the
@@ -107,14 +115,18 @@ class Databases(TenantRegistry, Mapping[str, peewee.Database]):
         Raises:
             ConfigurationError: a URL names no driver; nothing is replaced then.
         """
+        # Checked before anything is replaced.
+        more = limits_from_env() if settings.path is None else tenant_settings(settings.document)
         self._replace(dict(settings.databases))
+        self._set(more)
         if settings.secret_key is not None:
             self.secret_key = settings.secret_key
 
     def load_env(self, prefix: str = "MULTIDB_") -> None:
         """Replace everything by databases from environment variables, such as ``MULTIDB_ERP__URL``.
 
-        ``MULTIDB_SECRET_KEY`` or ``MULTIDB_SECRET_KEY_FILE`` gives the ``secret_key``.
+        ``MULTIDB_SECRET_KEY`` or ``MULTIDB_SECRET_KEY_FILE`` gives the ``secret_key``;
+        ``MULTIDB_MAX_OPEN`` and the like give the limits, ``MULTIDB_TENANTS_TEMPLATE`` the resolver.
 
         Args:
             prefix: what the names of the variables begin with.
@@ -122,7 +134,9 @@ class Databases(TenantRegistry, Mapping[str, peewee.Database]):
         Raises:
             ConfigurationError: no such variable, or a wrong one; nothing is replaced then.
         """
-        self._replace(settings_from_env(prefix))
+        settings, more = settings_from_env(prefix), limits_from_env(prefix)
+        self._replace(settings)
+        self._set(more)
         secrets = secrets_from_env(prefix)
         if secrets is not None:
             self.secret_key = secrets
@@ -292,6 +306,8 @@ class Databases(TenantRegistry, Mapping[str, peewee.Database]):
             raise self.unknown(name)
         self._make_room()
         database = entry.open()
+        for hook in self.on_open:
+            hook(entry)
         with self._lock:
             if entry not in (self.entries.get(name), self._resolving.entries.get(name)):
                 # Removed or replaced meanwhile: the caller's question was asked before that.
@@ -435,30 +451,9 @@ def _refuse_in_transaction(entries: Iterable[Entry]) -> None:
 _registries: weakref.WeakSet[Databases] = weakref.WeakSet()
 
 
-def require_known(name: str, what: object, among: Collection[Databases] = ()) -> None:
-    """Raise `UnknownDatabase` if none of some registries knows a name.
-
-    Args:
-        name: a database name.
-        what: what names it, for the message.
-        among: the registries; all that there are when none is given.
-    """
-    if not among and name in databases.entries:
-        return
-    registries = list(among) or list(_registries)
-    if not any(registry.knows(name) for registry in registries):
-        known = [one for registry in registries for one in registry.names]
-        raise UnknownDatabase(f"{what!r}: no database is called {shown(name)}; {nearest(name, known)}.")
-
-
-def any_tenants() -> bool:
-    """Whether a registry has databases that are flagged as a tenant's, or may find some."""
-    return databases.has_tenants or any(registry.has_tenants for registry in list(_registries))
-
-
-def is_tenant(name: str) -> bool:
-    """Whether a name is a tenant's in one of the registries."""
-    return databases.is_tenant(name) or any(registry.is_tenant(name) for registry in list(_registries))
+def registries() -> list[Databases]:
+    """Return every registry that there is."""
+    return list(_registries)
 
 
 def _after_fork_in_child() -> None:

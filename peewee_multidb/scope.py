@@ -14,9 +14,10 @@ import peewee
 
 from .errors import ConfigurationError, DatabaseNotAllowed, shown
 from .home import Home
-from .registry import databases, require_known
+from .registry import databases
 from .stack import Boundary, Entry, Scope, Target, confined, current, pop, push, switch
 from .stepping import decorated
+from .tenants.known import require_known
 
 __all__ = [
     "EVERYWHERE",

@@ -9,6 +9,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -16,10 +17,16 @@ import peewee
 
 from .drivers import connections, traits_of
 from .drivers.replication import Position, ServerState
+from .drivers.watching import housekeeping
 
-__all__ = ["Server", "ServerEvent"]
+__all__ = ["Server", "ServerEvent", "mirror"]
 
 R = TypeVar("R")
+
+_mirror: ContextVar[Server | None] = ContextVar("peewee_multidb_mirror", default=None)
+
+#: Return the mirror in whose place a primary is reading in this thread or task, or None.
+mirror: Callable[[], Server | None] = _mirror.get
 
 
 @dataclass(frozen=True)
@@ -138,6 +145,15 @@ class Server:
         finally:
             running.pop()
 
+    def run_mirrored(self, action: Callable[[Any], R]) -> R:
+        """The same on a mirror, which has its primary's Database object: `mirror` tells meanwhile."""
+        before = _mirror.get()
+        _mirror.set(self)
+        try:
+            return self.run(action)
+        finally:
+            _mirror.set(before)
+
     @property
     def in_use(self) -> int:
         """How many queries of this process are running on it."""
@@ -150,10 +166,11 @@ class Server:
             peewee.DatabaseError: it does not answer.
         """
         replication = traits_of(self.database).replication
-        if replication is None:
-            self.database.execute_sql(traits_of(self.database).probe)
-            return None
-        return replication.state(self.database)
+        with housekeeping():
+            if replication is None:
+                self.database.execute_sql(traits_of(self.database).probe)
+                return None
+            return replication.state(self.database)
 
     @property
     def life(self) -> object:

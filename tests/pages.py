@@ -43,6 +43,8 @@ DIRECTIVES = frozenset({"eval-rst", "figure", "image", "include", "toctree"})
 SERVER_URL = re.compile(r"(postgresql|mysql|mariadb|mssql)(\+\w+)?://([\w.@:,-]+/\w+)")
 #: Commands that bring the package to the reader's machine; here it is installed already.
 INSTALLING = ("python3 -m venv", ". .venv/bin/activate", "pip install", "mkdir shop", "cd shop")
+#: pytest-asyncio, where it is installed, says so in every project that has not set it.
+QUIET = 'ignore:The configuration option "asyncio_default_fixture_loop_scope" is unset'
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
 
@@ -209,7 +211,7 @@ class Run:
             text=True,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            env={**os.environ, "PATH": path, "COLUMNS": "80"},
+            env={**os.environ, "PATH": path, "COLUMNS": "80", "PYTHONWARNINGS": QUIET},
         )
         failed = done.returncode != 0 and "Traceback" not in expected
         if failed:

@@ -22,7 +22,7 @@ import pytest
 from peewee import CharField, ForeignKeyField, IntegerField
 
 from peewee_multidb import Databases, Model, UnknownDatabase, current_db, database_of, use_db
-from tests.scale import scaled
+from tests.scale import scaled, sized
 
 NAMES = ("default", "north", "south", "west")
 THREADS = 8
@@ -104,7 +104,7 @@ def in_threads(work: Callable[[int], Any]) -> list[Any]:
 @pytest.mark.usefixtures("hostile")
 def test_eight_threads_and_four_databases_put_no_row_in_a_wrong_one(tmp_path: Path) -> None:
     files = sqlite_files(tmp_path)
-    each = scaled(10_000) // THREADS
+    each = sized(2_000, thorough=10_000) // THREADS
 
     def work(thread: int) -> int:
         dice = random.Random(thread)

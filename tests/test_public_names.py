@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import inspect
 import subprocess
 import sys
@@ -28,9 +29,9 @@ LEVELS = {
     **dict.fromkeys(["finding", "tomlfile"], 0),
     **dict.fromkeys(["causality", "drivers", "entry", "home", "registry", "scope", "server", "status"], 1),
     **dict.fromkeys(["stack", "stepping", "tenants"], 1),
-    **dict.fromkeys(["routing", "replicas", "shards", "transactions"], 2),
+    **dict.fromkeys(["routing", "replicas", "shards", "transactions", "background", "foreach"], 2),
     **dict.fromkeys(["model"], 3),
-    **dict.fromkeys(["rebalance", "schema", "middleware", "observe", "testing", "cli"], 4),
+    **dict.fromkeys(["copying", "rebalance", "schema", "middleware", "observe", "testing", "cli", "web"], 4),
     **dict.fromkeys(["__init__", "__main__"], 5),
 }
 #: `home` holds a model's sharding rule; `shards.rules` itself knows nothing but the errors.
@@ -118,8 +119,13 @@ def test_every_public_docstring_speaks_of_every_argument(name: str) -> None:
 # Imports
 
 
-def imports(path: Path) -> Iterator[tuple[tuple[str, ...], int]]:
+@functools.cache
+def imports(path: Path) -> tuple[tuple[tuple[str, ...], int], ...]:
     """What of the package a file imports, anywhere in it but under TYPE_CHECKING, and in which line."""
+    return tuple(found_imports(path))
+
+
+def found_imports(path: Path) -> Iterator[tuple[tuple[str, ...], int]]:
     tree = ast.parse(path.read_text())
     typing_only = {
         id(inner)

@@ -10,22 +10,30 @@ The function gets an `App`. What it raises becomes one sentence on the standard 
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import importlib
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 import peewee
+from click.shell_completion import CompletionItem
 
+from ..drivers import find
 from ..errors import ConfigurationError, MultiDBError, nearest
 from ..finding import Settings, find_settings, found_settings
 from ..home import Home
 from ..registry import Databases, databases
+from ..scope import use_db
+from ..settings import DatabaseSettings
+from ..urls import DatabaseURL, Secret
 from .output import Output, fail
 
-__all__ = ["App", "command", "common_options"]
+__all__ = ["App", "DatabaseName", "ModelName", "command", "common_options", "scope_of"]
 
 
 class App:
@@ -49,7 +57,9 @@ class App:
         self.config: str | None = None
         self.modules: tuple[str, ...] = ()
         self.debug = False
+        self.hint = ""
         self.out = Output()
+        self.out.secrets = self._secrets
 
     def again(self) -> App:
         """Return one like this for another call."""
@@ -93,6 +103,9 @@ class App:
         if found is not None:
             if found.path is not None:
                 _importable(found.path.resolve().parent)
+            found = dataclasses.replace(
+                found, databases={name: _synchronous(one) for name, one in found.databases.items()}
+            )
             self._registry.apply(found)
             return found
         for name in self.modules:
@@ -151,8 +164,105 @@ class App:
         return list(dict.fromkeys(names)) or list(self.registry.names)
 
 
+    def open(self, name: str) -> Any:
+        """Return the Database object of a name, a synchronous one.
+
+        Raises:
+            ConfigurationError: its driver is not installed.
+        """
+        return self.registry[name]
+
+    def opened(self, name: str) -> Any:
+        """Return the same, or None where its driver is not installed."""
+        try:
+            return self.open(name)
+        except ConfigurationError:
+            return None
+
+    def _secrets(self) -> list[str]:
+        found: set[str] = set()
+        for entry in self._registry.entries.values():
+            settings = entry.settings
+            urls = [settings.url, *(replica.url for replica in settings.replicas)]
+            secrets = [settings.password, *(url.password for url in urls if url is not None)]
+            secrets += [value for value in _leaves(settings.options) if isinstance(value, Secret)]
+            for secret in secrets:
+                with contextlib.suppress(ConfigurationError):
+                    if secret is not None:
+                        found.add(secret.reveal())
+        # A short one is part of other words, and no driver is known to quote any.
+        return sorted((text for text in found if len(text) > 3), key=len, reverse=True)
+
+
+def _leaves(options: Mapping[str, Any]) -> Iterator[Any]:
+    for value in options.values():
+        if isinstance(value, Mapping):
+            yield from _leaves(value)
+        else:
+            yield value
+
+
+if TYPE_CHECKING:
+    ParamType = click.ParamType[str]
+else:
+    ParamType = click.ParamType
+
+
+class DatabaseName(ParamType):
+    """A database name, which a shell can complete."""
+
+    name = "database"
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:
+        """Return the configured names."""
+        return _completions(ctx, incomplete, lambda app: app.registry)
+
+
+class ModelName(ParamType):
+    """The name of a model, which a shell can complete."""
+
+    name = "model"
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:
+        """Return the names of the models."""
+        return _completions(ctx, incomplete, lambda app: [model.__name__ for model in app.models])
+
+
+def _completions(
+    ctx: click.Context, incomplete: str, names: Callable[[App], Iterable[str]]
+) -> list[CompletionItem]:
+    app = ctx.find_object(App) or App()
+    try:
+        return [CompletionItem(name) for name in names(app) if name.startswith(incomplete)]
+    except Exception:
+        # Nobody sees an error while they type.
+        return []
+
+
+def scope_of(name: str | None) -> AbstractContextManager[Any]:
+    """Return the scope of a database name, or of nothing."""
+    return nullcontext() if name is None else use_db(name)
+
+
 # Not in Peewee's type stubs.
 _sort_models: Any = peewee.sort_models  # type: ignore[attr-defined]
+
+
+def _synchronous(settings: DatabaseSettings) -> DatabaseSettings:
+    """Return settings with the ordinary driver of an engine in place of an asynchronous one.
+
+    Nothing here waits in a loop, and the rows are the same.
+    """
+
+    def plain(url: DatabaseURL | None) -> DatabaseURL | None:
+        try:
+            is_async = url is not None and find(url).traits.is_async
+        except ConfigurationError:
+            is_async = False  # an unknown scheme, of which the registry speaks
+        return url if url is None or not is_async else dataclasses.replace(url, scheme=url.engine)
+
+    replicas = tuple(dataclasses.replace(one, url=plain(one.url)) for one in settings.replicas)
+    return dataclasses.replace(settings, url=plain(settings.url), replicas=replicas)
 
 
 def _importable(folder: Path) -> None:
@@ -213,14 +323,15 @@ def _is_base(model: Any) -> bool:
 def common_options(command: click.Command) -> click.Command:
     """Give a command or group the options that all have; they set the `App` of the call."""
 
-    def option(*names: str, set_to: str, **attributes: Any) -> None:
+    def option(name: str, set_to: str, **attributes: Any) -> None:
         def store(ctx: click.Context, param: click.Parameter, value: Any) -> None:
             app = ctx.find_object(App)
             if app is not None and value not in (None, (), False):
                 _settings_of_call[set_to](app, value)
 
         command.params.append(
-            click.Option([*names], expose_value=False, callback=store, is_eager=True, **attributes)
+            # The name for Python must not be that of an argument.
+            click.Option([name, f"common_{set_to}"], expose_value=False, callback=store, is_eager=True, **attributes)
         )
 
     option("--config", set_to="config", metavar="FILE", help="The file of settings.")
@@ -249,20 +360,26 @@ _settings_of_call: dict[str, Callable[[App, Any], None]] = {
 
 
 class Command(click.Command):
-    """A command whose errors become a sentence and an exit code."""
+    """A command whose errors become a sentence and an exit code; what it returns is an exit code too."""
 
     def invoke(self, ctx: click.Context) -> Any:
         """Call the function with the `App` of this call."""
         app = ctx.find_object(App)
         assert app is not None
         try:
-            return super().invoke(ctx)
-        except (click.ClickException, click.exceptions.Exit, click.Abort):
+            code = super().invoke(ctx)
+        except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
             raise
+        except KeyboardInterrupt:
+            app.out.errors.print(f"interrupted{app.hint and f': {app.hint}'}")
+            ctx.exit(130)
         except Exception as error:
             if app.debug:
                 raise
             ctx.exit(fail(app.out, error))
+        if isinstance(code, int) and code:
+            ctx.exit(code)
+        return None
 
 
 def command(name: str, **attributes: Any) -> Callable[[Callable[..., Any]], click.Command]:

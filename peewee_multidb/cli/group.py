@@ -19,8 +19,17 @@ __all__ = ["COMMANDS", "cli", "group_for"]
 
 #: Each command and where it is: a module of this room, and the name in it.
 COMMANDS = {
+    "check": "check:check",
+    "status": "status:status",
     "databases": "listing:databases",
     "models": "listing:models",
+    "route": "route:route",
+    "shell": "shell:shell",
+    "copy": "copy:copy",
+    "shards": "shards:shards",
+    "rebalance": "rebalance:rebalance",
+    "serve": "serve:serve",
+    "completion": "completion:completion",
 }
 
 

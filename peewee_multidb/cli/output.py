@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import click
@@ -21,7 +21,7 @@ from rich.text import Text
 
 from .. import errors
 
-__all__ = ["EXIT_CODES", "Output", "exit_code", "fail"]
+__all__ = ["EXIT_CODES", "Output", "exit_code", "fail", "shown_bytes"]
 
 #: What each exit code means; in the manual as well.
 EXIT_CODES = {
@@ -40,7 +40,7 @@ UNEXPECTED = 70
 
 #: The exit code of each kind of error; the first that fits.
 _CODES: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], int], ...] = (
-    ((errors.PartialCommit, errors.RebalanceError), 6),
+    ((errors.PartialCommit, errors.RebalanceError, errors.CopyError), 6),
     ((errors.ConfigurationError, errors.UnknownDatabase), 3),
     ((errors.NoReplicaAvailable, errors.ShardFailed, errors.ScatterTimeout), 4),
     (errors.MultiDBError, 5),
@@ -61,6 +61,8 @@ class Output:
 
     def __init__(self) -> None:
         self.json = False
+        #: Returns the passwords that are known, so that no driver's message can show one.
+        self.secrets: Callable[[], Iterable[str]] = tuple
 
     @property
     def console(self) -> Console:
@@ -88,6 +90,13 @@ class Output:
             rows: a cell is a text, a `rich.text.Text`, or something with a text; None is a dash.
             title: above it.
         """
+        self.console.print(self.table_of(columns, rows, title))
+
+    @staticmethod
+    def table_of(
+        columns: Sequence[str], rows: Iterable[Sequence[Any]], title: str | None = None
+    ) -> Table:
+        """Return what `table` prints."""
         made = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", pad_edge=False, show_edge=False)
         for column in columns:
             right = column.startswith(">")
@@ -96,7 +105,14 @@ class Output:
             )
         for row in rows:
             made.add_row(*(cell if isinstance(cell, Text) else Text(_shown(cell)) for cell in row))
-        self.console.print(made)
+        return made
+
+    def sentence(self, error: BaseException) -> str:
+        """Return an error as one line, without what is known to be secret."""
+        message = " ".join(str(error).split()) or type(error).__name__
+        for secret in self.secrets():
+            message = message.replace(secret, "***")
+        return message
 
 
 def _shown(cell: Any) -> str:
@@ -113,6 +129,16 @@ def _console(file: Any) -> Console:
     return Console(file=file, width=width, highlight=False, markup=False, emoji=False)
 
 
+def shown_bytes(size: int) -> str:
+    """Return a number of bytes in three digits or so."""
+    number = float(size)
+    for unit in ("B", "kB", "MB", "GB"):
+        if number < 1000:
+            return f"{number:.0f} {unit}" if unit == "B" or number >= 100 else f"{number:.1f} {unit}"
+        number /= 1000
+    return f"{number:.1f} TB"
+
+
 def exit_code(error: BaseException) -> int:
     """Return the exit code of an error, one of `EXIT_CODES`."""
     return next((code for kinds, code in _CODES if isinstance(error, kinds)), UNEXPECTED)
@@ -121,7 +147,7 @@ def exit_code(error: BaseException) -> int:
 def fail(out: Output, error: BaseException) -> int:
     """Print an error as one sentence, and as JSON where that was asked for; return its exit code."""
     code = exit_code(error)
-    message = " ".join(str(error).split()) or type(error).__name__
+    message = out.sentence(error)
     if code == UNEXPECTED:
         message = f"{type(error).__name__}: {message} (--debug shows where)"
     if out.json:

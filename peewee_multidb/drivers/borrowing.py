@@ -30,6 +30,7 @@ import sys
 import threading
 import weakref
 from collections import deque
+from collections.abc import Callable
 from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,9 +40,12 @@ from .keeping import Kept, afresh, is_locked, owners, warn_of_transaction
 if TYPE_CHECKING:
     from .states import ThreadState
 
-__all__ = ["Borrowed", "Use", "current", "forget_late", "switch"]
+__all__ = ["Borrowed", "Use", "before_first", "current", "forget_late", "switch"]
 
 logger = logging.getLogger("peewee_multidb")
+
+#: What to do before the process begins its first piece of work.
+before_first: list[Callable[[], None]] = []
 
 # What was dropped where a lock was taken, for whoever comes next.
 _late: deque[Kept] = deque()
@@ -150,6 +154,10 @@ class Borrowed:
     @classmethod
     def begin(cls) -> Borrowed:
         """Begin a piece of work in this context; `end` or `aend` has to follow."""
+        if before_first:
+            for action in tuple(before_first):
+                action()
+            before_first.clear()
         if _late or _lingering:
             _give_back_late()
         work = cls(_current.get())

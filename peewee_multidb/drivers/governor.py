@@ -18,7 +18,7 @@ import weakref
 from collections import deque
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import peewee
 from playhouse.pool import PooledDatabase  # type: ignore[import-untyped]
@@ -26,12 +26,7 @@ from playhouse.pool import PooledDatabase  # type: ignore[import-untyped]
 from ..errors import TooManyConnections
 from . import connections
 
-if TYPE_CHECKING:
-    Base = peewee.Database
-else:
-    Base = object
-
-__all__ = ["Governed", "Governor", "Slot", "is_idle"]
+__all__ = ["Governor", "Slot", "is_idle"]
 
 
 class NoneFree(Exception):
@@ -92,25 +87,28 @@ class Slot:
     """The right to one connection to a server of a database.
 
     Args:
-        tokens: where it comes from; None where there is no limit.
+        governor: whose limit it counts towards.
         opened: the connections of the database, one item each.
     """
 
-    __slots__ = ("_opened", "_tokens")
+    __slots__ = ("_epoch", "_governor", "_opened")
 
-    def __init__(self, tokens: Tokens | None, opened: deque[None]) -> None:
-        self._tokens = tokens
+    def __init__(self, governor: Governor, opened: deque[None]) -> None:
+        self._governor = governor
+        self._epoch = governor.epoch
         self._opened: deque[None] | None = opened
         opened.append(None)
 
     def release(self) -> None:
         """Give it back; once is enough."""
         opened, self._opened = self._opened, None
-        if opened is not None:
+        # What a forked child inherited is none of its own.
+        if opened is not None and self._governor.epoch is self._epoch:
             if opened:
                 opened.pop()
-            if self._tokens is not None:
-                self._tokens.give()
+            tokens = self._governor.tokens
+            if tokens is not None:
+                tokens.give()
 
     __del__ = release
 
@@ -137,6 +135,8 @@ class Governor:
 
     def start_afresh(self) -> None:
         """Know of no connection: in the beginning, and in a forked child."""
+        #: Another object in each process.
+        self.epoch = object()
         self.idle: dict[int, Any] = {}
         self.spare: dict[int, Any] = {}
         self.tokens = None if self._limit is None else Tokens(self._limit)
@@ -185,10 +185,12 @@ class Governor:
         database.__class__ = _governed(kind)
         database.governor = self
         database.governed_name = name
+        # One item for each connection to the server, and the slots of a pool's by the id of the connection.
         database.governed_open = deque()
         if not getattr(database, "is_shared", False):
             database.governed_slots = {}
             database.governed_held = []
+        # Whether it left the registry's live databases, to be made anew on request.
         database.is_evicted = False
         if isinstance(database, PooledDatabase):
             for key in (*(id(item[-1]) for item in database._connections), *database._in_use):
@@ -202,7 +204,7 @@ class Governor:
     def _forced(self, database: Any) -> Slot:
         if self.tokens is not None:
             self.tokens.add(-1)
-        return Slot(self.tokens, database.governed_open)
+        return Slot(self, database.governed_open)
 
     def take(self, database: Any) -> Slot | None:
         """Return a slot for a new connection: the one that this thread has waited for, if it has."""
@@ -214,7 +216,7 @@ class Governor:
 
     def _new_slot(self, database: Any, timeout: float = 0) -> Slot | None:
         if self.tokens is None or self.tokens.take(timeout):
-            return Slot(self.tokens, database.governed_open)
+            return Slot(self, database.governed_open)
         return None
 
     def used(self, database: Any) -> None:
@@ -305,85 +307,6 @@ class Governor:
         )
 
 
-class Governed(Base):
-    """Mixin on top of a synchronous Database class: waits for a slot when there is none."""
-
-    governor: Governor
-    governed_name: str
-    #: One item for each connection to the server.
-    governed_open: deque[None]
-    #: The slots of a pool's connections, by the id of the connection.
-    governed_slots: dict[int, Slot]
-    #: Whether it left its registry's live databases, to be made anew on request.
-    is_evicted: bool
-
-    def connect(self, reuse_if_open: bool = False) -> Any:
-        connect = functools.partial(super().connect, reuse_if_open)
-        try:
-            done = connect()
-        except NoneFree:
-            done = self.governor.connect_when_free(self, connect)
-        self.governor.used(self)
-        return done
-
-    def close(self) -> Any:
-        try:
-            return super().close()
-        finally:
-            self.governor.rested(self)
-
-    def begin(self, *args: Any, **kwargs: Any) -> Any:
-        if self.is_evicted:
-            self.governor.readmit(self)
-        if self.is_evicted:
-            raise peewee.OperationalError(
-                f"This Database object of {self.governed_name!r} was evicted, and another one serves the "
-                "name now: a transaction here would cover no query of a model. Ask databases[name] again."
-            )
-        return super().begin(*args, **kwargs)
-
-    def dispose(self) -> Any:
-        slots, self.governed_slots = self.governed_slots, {}
-        for slot in slots.values():
-            slot.release()
-        self._state.slot = None  # type: ignore[attr-defined]
-        return super().dispose()
-
-    def _is_closed(self, conn: Any) -> bool:
-        # A pool that finds a connection dead lets go of it without closing it.
-        closed: bool = super()._is_closed(conn)  # type: ignore[misc]
-        if closed:
-            _release(self, conn)
-        return closed
-
-
-class Counted(Base):
-    """Mixin below the pool class, if there is one: each connection to the server takes a slot."""
-
-    def _connect(self) -> Any:
-        here: Any = self
-        slot = here.governor.take(here)
-        if slot is None:
-            raise NoneFree
-        try:
-            connection = super()._connect()  # type: ignore[misc]
-        except BaseException:
-            slot.release()
-            raise
-        if isinstance(self, PooledDatabase):
-            here.governed_slots[id(connection)] = slot
-        else:
-            # With the state of the thread, and so for as long as its connection.
-            here._state.slot = slot
-        return connection
-
-    def _close(self, conn: Any) -> Any:
-        try:
-            return super()._close(conn)  # type: ignore[misc]
-        finally:
-            _release(self, conn)
-
-
 def _release(database: Any, connection: Any) -> None:
     slot = database.governed_slots.pop(id(connection), None)
     if slot is None and not isinstance(database, PooledDatabase):
@@ -428,16 +351,106 @@ def _take_spare(database: Any) -> Any:
 
 
 @functools.cache
-def _governed(kind: type) -> type:
+def _governed(kind: Any) -> Any:
     """Return a Database class that keeps to the limits of a `Governor`."""
     if hasattr(kind, "aexecute_sql"):
         from .governing_async import governed_async
 
         return governed_async(kind)
     if not issubclass(kind, PooledDatabase):
-        return type(kind.__name__, (Governed, Counted, kind), {"__module__": kind.__module__})
+        return _waiting(_counted(kind))
     # Between the pool class and what connects: a pool opens connections by the class after it.
     order = kind.__mro__
-    below = order[order.index(PooledDatabase) + 1]
-    counted = type(below.__name__, (Counted, below), {"__module__": below.__module__})
-    return type(kind.__name__, (Governed, kind, counted), {"__module__": kind.__module__})
+    return _waiting(kind, _counted(order[order.index(PooledDatabase) + 1]))
+
+
+# Classes of their own for each kind, with that as their first base: only such a one can become the class of
+# an object that there is already.
+
+
+def _waiting(kind: Any, *below: Any) -> Any:
+    """Return a class on top of a Database class: it waits for a slot when there is none.
+
+    Args:
+        kind: the class of the objects.
+        below: what is put behind the pool class, if it is one.
+    """
+
+    class Governed(kind, *below):  # type: ignore[misc]
+        def connect(self, reuse_if_open: bool = False) -> Any:
+            connect = functools.partial(super().connect, reuse_if_open)
+            try:
+                done = connect()
+            except NoneFree:
+                done = self.governor.connect_when_free(self, connect)
+            self.governor.used(self)
+            return done
+
+        def close(self) -> Any:
+            try:
+                return super().close()
+            finally:
+                self.governor.rested(self)
+
+        def begin(self, *args: Any, **kwargs: Any) -> Any:
+            if self.is_evicted:
+                self.governor.readmit(self)
+            if self.is_evicted:
+                raise peewee.OperationalError(
+                    f"This Database object of {self.governed_name!r} was evicted, and another one serves the "
+                    "name now: a transaction here would cover no query of a model. Ask databases[name] again."
+                )
+            return super().begin(*args, **kwargs)
+
+        def dispose(self) -> Any:
+            here: Any = self
+            slots = list(here.governed_slots.values())
+            here.governed_slots = {}
+            for slot in slots:
+                slot.release()
+            here._state.slot = None
+            return super().dispose()
+
+        def _is_closed(self, conn: Any) -> bool:
+            # A pool that finds a connection dead lets go of it without closing it.
+            closed: bool = super()._is_closed(conn)
+            if closed:
+                _release(self, conn)
+            return closed
+
+    return _named(Governed, kind)
+
+
+def _counted(kind: Any) -> Any:
+    """Return a class on top of one that connects: each connection to the server takes a slot."""
+
+    class Counted(kind):  # type: ignore[misc]
+        def _connect(self) -> Any:
+            slot = self.governor.take(self)
+            if slot is None:
+                raise NoneFree
+            try:
+                connection = super()._connect()
+            except BaseException:
+                slot.release()
+                raise
+            if isinstance(self, PooledDatabase):
+                self.governed_slots[id(connection)] = slot
+            else:
+                # With the state of the thread, and so for as long as its connection.
+                self._state.slot = slot
+            return connection
+
+        def _close(self, conn: Any) -> Any:
+            try:
+                return super()._close(conn)
+            finally:
+                _release(self, conn)
+
+    return _named(Counted, kind)
+
+
+def _named(made: type, kind: type) -> type:
+    """Let messages show the name of the class that the user knows."""
+    made.__name__, made.__qualname__, made.__module__ = kind.__name__, kind.__qualname__, kind.__module__
+    return made

@@ -9,7 +9,9 @@ databases of Peewee each open connections in a way of their own, so each has a m
 from __future__ import annotations
 
 import contextlib
+import copy
 import functools
+import time
 import weakref
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -27,6 +29,10 @@ else:
     Base = object
 
 __all__ = ["AsyncSession", "SessionStatements", "Statement", "start_session"]
+
+
+#: Seconds after which an attempt to connect took long enough to spare others the same.
+LONG = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +89,19 @@ def start_session(database: S, settings: DatabaseSettings, statements: Iterable[
 class SessionStatements(Session):
     """Mixin for a synchronous Database class; stands right in front of it, behind a pool class."""
 
+    #: When an attempt to connect that took long failed, and how.
+    _failure: tuple[float, Exception] | None = None
+
+    def connect(self, reuse_if_open: bool = False) -> Any:
+        """Connect this thread; the threads of a process do so one after the other.
+
+        Who waits for somebody's attempt that fails does not try the same for as long once more: he gets that
+        failure. So a server that is down costs each of its users a time-out, not the sum of everybody's.
+        """
+        state: Any = self._state  # type: ignore[attr-defined]
+        state.asked = time.monotonic()
+        return super().connect(reuse_if_open)
+
     def begin(self, *args: Any, **kwargs: Any) -> Any:
         """Begin a transaction, on a new connection if the old one is lost or to a server that was demoted."""
         if (connections.is_left(self) or connections.is_lost(self)) and not self.in_transaction():
@@ -90,7 +109,7 @@ class SessionStatements(Session):
         return super().begin(*args, **kwargs)
 
     def _connect(self) -> Any:
-        conn = super()._connect()  # type: ignore[misc]
+        conn = self._opened_once()
         try:
             cursor = conn.cursor()
             for statement in self._statements_for(conn):
@@ -102,6 +121,30 @@ class SessionStatements(Session):
             raise
         self.opened = object()
         return conn
+
+
+    def _opened_once(self) -> Any:
+        begun = time.monotonic()
+        failure = self._failure
+        state: Any = self._state  # type: ignore[attr-defined]
+        if failure is not None and failure[0] > getattr(state, "asked", begun):
+            raise failure[1]
+        try:
+            conn = super()._connect()  # type: ignore[misc]
+        except Exception as error:
+            if time.monotonic() - begun >= LONG:
+                # A copy: the frames that the error itself came through hold the password.
+                self._failure = time.monotonic(), _copied(error)
+            raise
+        self._failure = None
+        return conn
+
+
+def _copied(error: Exception) -> Exception:
+    try:
+        return copy.copy(error).with_traceback(None)
+    except Exception:
+        return peewee.OperationalError(str(error))
 
 
 class AsyncSession(Session):

@@ -7,10 +7,10 @@ from typing import Any
 
 import peewee
 
-from .borrowing import current, forget_late, switch
+from .borrowing import before_first, current, forget_late, switch
 from .keeping import Held, afresh, held, owners
 
-__all__ = ["ThreadState", "connected", "forget", "leave_work", "own", "watch_tasks"]
+__all__ = ["ThreadState", "WatchedState", "connected", "forget", "leave_work", "own", "watch_tasks"]
 
 
 class _Here(threading.local):
@@ -38,8 +38,29 @@ def _field(name: str) -> Any:
     return property(get, put)
 
 
-class ThreadState(peewee._ConnectionLocal):
-    """Peewee's state of each thread, or of the piece of work that the thread is at."""
+class WatchedState(peewee._ConnectionLocal):
+    """Peewee's state of each thread, whose connections the forking thread can find as well."""
+
+    held: Held | None
+
+    def __init__(self) -> None:
+        # In each thread, when it first looks; what is kept for a piece of work is not touched by that.
+        self.__dict__.update(afresh(), slot=None)
+
+    def set_connection(self, conn: Any) -> None:
+        super().set_connection(conn)
+        self.held = one = Held(conn, self, self.transactions)
+        held[id(one)] = one
+        _here.states.add(id(self))
+
+    def reset(self) -> None:
+        super().reset()
+        self.held = None
+        _here.states.discard(id(self))
+
+
+class ThreadState(WatchedState):
+    """The same, for each piece of work that a thread is at."""
 
     closed = _field("closed")
     conn = _field("conn")
@@ -47,10 +68,6 @@ class ThreadState(peewee._ConnectionLocal):
     transactions = _field("transactions")
     commit_callbacks = _field("commit_callbacks")
     slot = _field("slot")
-
-    def __init__(self) -> None:
-        # In each thread, when it first looks; what is kept for a piece of work is not touched by that.
-        self.__dict__.update(afresh(), slot=None)
 
     def _now(self) -> dict[str, Any]:
         work = current()
@@ -82,6 +99,8 @@ def connected() -> list[Any]:
 
 def leave_work() -> None:
     """Leave the piece of work that is under way, in a forked child: its connections are the parent's."""
+    global _kind_lock
+    _kind_lock = threading.Lock()  # another thread of the parent may have held it
     switch(None)
     forget_late()
 
@@ -104,22 +123,45 @@ def own(database: Any) -> bool:
     Returns:
         Whether it is of a kind that can know.
     """
-    state = database._state
-    if type(state) is peewee._ConnectionLocal:
-        state = database._state = _with_class(state)
-        if state.__dict__["conn"] is not None:
-            one = Held(state.__dict__["conn"], state, state.__dict__["transactions"])
-            state.__dict__["held"] = held[id(one)] = one
-            _here.states.add(id(state))
-    if not isinstance(state, ThreadState):
-        return False
-    owners[id(state)] = database
+    with _kind_lock:
+        state = database._state
+        if type(state) is peewee._ConnectionLocal:
+            state = database._state = _with_class(state)
+            conn = state.__dict__["conn"]
+            state.__dict__["held"] = one = (
+                None if conn is None else Held(conn, state, state.__dict__["transactions"])
+            )
+            if one is not None:
+                held[id(one)] = one
+                _here.states.add(id(state))
+        if not isinstance(state, WatchedState):
+            return False
+        owners[id(state)] = database
     return True
+
+
+#: What a state is made. To look for a piece of work costs each query a microsecond or two, so that is not
+#: done before the process has begun its first one.
+_kind: type[WatchedState] = WatchedState
+_kind_lock = threading.Lock()
+
+
+def _watch_work() -> None:
+    """Let every state ask from now on which piece of work its thread is at."""
+    global _kind
+    with _kind_lock:
+        _kind = ThreadState
+        for key, database in list(owners.items()):
+            if type(database._state) is WatchedState and id(database._state) == key:
+                database._state.__class__ = ThreadState
+
+
+before_first.append(_watch_work)
 
 
 def _with_class(state: Any) -> Any:
     try:
-        state.__class__ = ThreadState
+        state.__class__ = _kind
         state.__dict__.setdefault("slot", None)
     except TypeError:
         # The locals of gevent keep their class, so only this greenlet's connection comes along.

@@ -62,5 +62,5 @@ class Outside:
     def restore(self) -> None:
         """Put it back, whatever was entered since then and not left."""
         scope.switch(self._scope)
-        causality.switch_unit(self._unit)
+        causality.replace_unit(self._unit)
         borrowing.switch(self._work)

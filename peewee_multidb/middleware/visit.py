@@ -43,7 +43,7 @@ class Visit:
         self._outside = Outside()
         if borrowing.current() is None:
             # What the server's thread wrote by itself, when it began for instance, no request has seen.
-            causality.switch_unit(None)
+            causality.replace_unit(None)
         self._work = Borrowed.begin()
 
     def enter(self, choice: Choice) -> None:

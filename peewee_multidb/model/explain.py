@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from .. import routing, statements
@@ -16,7 +16,7 @@ from .reading import primary_only, reading_role
 from .stock import stock
 from .writes import RoutedInsert, RoutedRaw, RoutedWrite
 
-__all__ = ["explain_route"]
+__all__ = ["explain_route", "route_sql"]
 
 
 def explain_route(query: Any) -> Route:
@@ -54,14 +54,8 @@ def explain_route(query: Any) -> Route:
     if isinstance(query, RoutedInsert) and isinstance(query._insert, Iterator):
         # Looking at the rows would use them up.
         query._insert = list(query._insert)
-    for target, one in zip(targets, databases, strict=True):
-        part = query
-        if len(targets) > 1:
-            part = query.clone()
-            part._bound = target
-        # Compiling is what finds tables of other databases; nothing is sent.
-        context: Any = one.get_sql_context()
-        sql, _ = context.parse(part)
+    # Compiling is what finds tables of other databases; nothing is sent.
+    sql = [text for _, text, _ in _compiled(query, home, targets)][-1]
     role = "primary"
     if not is_write:
         asked, _ = reading_role(query)
@@ -85,3 +79,30 @@ def explain_route(query: Any) -> Route:
         role=role,
         reasons=tuple(reasons),
     )
+
+
+def route_sql(query: Any) -> list[tuple[str, str, tuple[Any, ...]]]:
+    """Return what a query says to each database of its route: the name, the SQL and the parameters.
+
+    Args:
+        query: a query, or a model, that `explain_route` took.
+    """
+    if stock.is_model(query):
+        query = query.select()
+    home: Home = query.model._meta.home
+    targets = query._decide_many(None)
+    return [
+        (target if isinstance(target, str) else routing.describe(home, target), sql, tuple(params or ()))
+        for target, sql, params in _compiled(query, home, targets)
+    ]
+
+
+def _compiled(query: Any, home: Home, targets: Sequence[Any]) -> Iterator[tuple[Any, str, Any]]:
+    for target in targets:
+        part = query
+        if len(targets) > 1:
+            part = query.clone()
+            part._bound = target
+        context: Any = routing.live(home, target).get_sql_context()
+        sql, params = context.parse(part)
+        yield target, sql, params

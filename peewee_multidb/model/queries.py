@@ -54,6 +54,8 @@ class RoutedQuery(Mixin):  # type: ignore[misc]
     _cte_list: Any = None
     #: Whether execute() was given another Database object than the query would have run on.
     _sent_elsewhere = False
+    #: It is the part of another query that one of several shards gets.
+    _is_part = False
     #: The state of the shard map that the query is running by, where rows may move.
     _map_state: Any = None
     _guarded = True

@@ -13,6 +13,7 @@ from typing import Any
 import peewee
 
 from .. import drivers, routing, scope, transactions
+from ..drivers import watching
 from ..errors import MissingShardKey, ScatterNotSupported
 from ..home import Home
 from ..scope import Target
@@ -78,6 +79,7 @@ def _part(query: Any, place: _Place) -> Any:
     """Return the part of a query that is for one database."""
     part = query.clone()
     part._bound, part._scope, part._cursor_wrapper = place.target, None, None
+    part._is_part = True
     return part
 
 
@@ -199,6 +201,7 @@ def _insert_piece(query: Any, rows: _Rows, place: _Place, piece: list[int]) -> A
     part = query.with_rows([rows.rows[position] for position in piece])
     part._columns = rows.columns
     part._bound, part._scope, part._cursor_wrapper = place.target, None, None
+    part._is_part = True
     return part._execute(place.database)
 
 
@@ -277,7 +280,8 @@ def _value(row: Any, columns: list[Any], field: Any) -> Any:
 
 def _step(database: Any) -> int:
     """Return by how much the ids of the rows of one INSERT differ on MySQL: 1, but for some clusters."""
-    row = database.execute_sql("SELECT @@auto_increment_increment").fetchone()
+    with watching.housekeeping():
+        row = database.execute_sql("SELECT @@auto_increment_increment").fetchone()
     return int(row[0])
 
 

@@ -75,7 +75,7 @@ class Readers:
             is_mirror = server.database is self._entry.database
             try:
                 if is_mirror:
-                    return server.run(action)
+                    return server.run_mirrored(action)
                 if self._is_fit(server, attempt):
                     if not attempt.positions:
                         attempt.is_sent = True

@@ -15,8 +15,8 @@ from collections.abc import Iterable
 from .. import scope
 from ..errors import ConfigurationError, TenantLocked, UnknownDatabase, shown
 from ..home import Home
-from ..registry import any_tenants, is_tenant
 from ..stack import Boundary, Scope, Target
+from .known import any_tenants, is_tenant
 
 __all__ = ["current_tenant", "use_tenant"]
 

@@ -45,6 +45,10 @@ class TenantRegistry:
         self._max_databases: int | None = None
         self._tenants = 0
 
+    def _set(self, settings: dict[str, Any]) -> None:
+        for key, value in settings.items():
+            setattr(self, key, value)
+
     # Names
 
     @property
@@ -187,6 +191,10 @@ class TenantRegistry:
     def max_databases(self, number: int | None) -> None:
         self._max_databases = None if number is None else _whole("max_databases", number)
         self._govern()
+        governor = self._governor
+        while number is not None and governor is not None and len(self.live) > number:
+            if not self._evict_one(governor):
+                break
 
     def _govern(self) -> None:
         """Have every Database object keep to the limits, those to come as well."""

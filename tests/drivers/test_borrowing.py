@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextvars
 import gc
 import os
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -185,3 +187,35 @@ def test_a_child_that_is_forked_inside_has_no_part_in_the_work(pooled: Any) -> N
     assert len(pooled._in_use) == 1 and count(pooled) == 0
     work.end()
     assert not pooled._in_use
+
+
+def test_a_process_without_a_piece_of_work_does_not_look_for_one(tmp_path: Path) -> None:
+    code = f"""
+import threading
+from peewee_multidb import Databases
+from peewee_multidb.drivers.borrowing import Borrowed
+database = Databases({{"default": "sqlite:///{tmp_path / "one.db"}"}})["default"]
+opened, going = threading.Event(), threading.Event()
+
+def other() -> None:
+    database.connect()
+    kept = database.connection()
+    opened.set()
+    going.wait()
+    assert database.connection() is kept
+    database.close()
+
+thread = threading.Thread(target=other)
+thread.start()
+opened.wait()
+before = type(database._state).__name__
+work = Borrowed.begin()
+database.execute_sql("SELECT 1")
+work.end()
+assert database.is_closed()
+going.set()
+thread.join()
+print(before, type(database._state).__name__)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout.split() == ["WatchedState", "ThreadState"], done.stderr

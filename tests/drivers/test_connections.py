@@ -14,7 +14,7 @@ import pytest
 from playhouse.pool import PooledSqliteDatabase
 
 from peewee_multidb import Databases
-from peewee_multidb.drivers import connections
+from peewee_multidb.drivers import connections, keeping
 
 CONNECTION_ID = {"postgres": "SELECT pg_backend_pid()", "mariadb": "SELECT CONNECTION_ID()"}
 
@@ -242,19 +242,19 @@ def test_a_connection_that_was_open_before_its_database_was_registered_is_watche
     connection = mine.connection()
     Databases({"mine": mine})
     assert mine.connection() is connection
-    assert connection in [held.connection for held in connections._held.values()]
+    assert connection in [held.connection for held in keeping.held.values()]
     mine.close()
-    assert connection not in [held.connection for held in connections._held.values()]
+    assert connection not in [held.connection for held in keeping.held.values()]
 
 
 def test_connections_of_threads_that_ended_are_not_kept(tmp_path: Path) -> None:
     registry = Databases({"a": f"sqlite:///{tmp_path}/a.db"})
-    before = len(connections._held)
+    before = len(keeping.held)
     for _ in range(20):
         thread = threading.Thread(target=registry["a"].connect)
         thread.start()
         thread.join()
-    assert len(connections._held) == before
+    assert len(keeping.held) == before
 
 
 @pytest.mark.parametrize("engine", ["postgres", "mariadb"])

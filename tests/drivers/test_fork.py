@@ -243,7 +243,7 @@ from peewee_multidb import Model, atomic, databases
 
 journal_mode, forked_from, ending, pool, path = sys.argv[1:]
 # The cache is so small that the transaction spills into the file before it is committed.
-options = {"pragmas": {"journal_mode": journal_mode, "cache_size": 5}, "timeout": 0.2}
+options = {"pragmas": {"busy_timeout": 200, "journal_mode": journal_mode, "cache_size": 5}}
 databases.configure(
     {"default": {"url": f"sqlite:///{path}", "options": options, "pool": int(pool) or None}}
 )

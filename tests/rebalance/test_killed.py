@@ -17,11 +17,11 @@ import pytest
 from peewee_multidb import databases
 from peewee_multidb.testing.servers import MariaDBServer
 from tests.rebalance.shop import NAMES, SHOPS
-from tests.scale import scaled
+from tests.scale import sized
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 WRITERS = 2
-KILLS = scaled(3)
+KILLS = sized(2, thorough=3)
 #: How many moments (before or after a statement or a commit) a whole run has, about.
 MOMENTS = 1500
 #: How many of these a few switches have.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 from collections import Counter
 from typing import Any
@@ -54,6 +55,14 @@ class Watched:
             if server.database is not self.database:
                 found[f"replica {number}"] = server
         return found
+
+    def set_patience(self, wait_ms: float) -> None:
+        """Wait for replicas that are behind for so many milliseconds from now on."""
+        settings = self.entry.settings
+        replication = dataclasses.replace(settings.replication, wait_ms=wait_ms)
+        self.entry.settings = dataclasses.replace(settings, replication=replication)
+        if self.entry.readers is not None:
+            self.entry.readers._settings = replication
 
     def _hook(self, name: str) -> Any:
         def note(event: Any) -> None:

@@ -116,7 +116,7 @@ def test_statements_of_every_kind_name_the_schema(schemas: str) -> None:
             Book.select(Book.author, peewee.Value("new"), Book.stock).limit(1),
             [Book.author, Book.title, Book.stock],
         ).execute()
-        assert len(list(Author.select().prefetch(Book))[0].books) == 6
+        assert len(next(iter(Author.select().prefetch(Book))).books) == 6
         assert Book.delete().where(Book.title == "new").execute() == 1
         assert list(Book.select().for_update().where(Book.title == "1"))
         assert Book.select().exists() and Book.select().count() == 5
@@ -196,7 +196,7 @@ def test_names_of_one_server_share_one_pool(postgres_url: str) -> None:
     try:
         create()
         first: Any = databases["t0"]
-        assert all(getattr(databases[name], "_connections") is first._connections for name in TENANTS)
+        assert all(databases[name]._connections is first._connections for name in TENANTS)
         databases.close()
         for name in TENANTS:
             with use_db(name):
@@ -222,9 +222,9 @@ def test_other_settings_make_another_pool(postgres_url: str) -> None:
             "e": {"url": postgres_url, "pool": 2},
         }
     )
-    pools = {id(getattr(registry[name], "_connections")) for name in registry}
+    pools = {id(registry[name]._connections) for name in registry}
     assert len(pools) == 4
-    assert getattr(registry["a"], "_connections") is getattr(registry["b"], "_connections")
+    assert registry["a"]._connections is registry["b"]._connections
 
 
 def test_pools_with_limits_count_each_connection_once(postgres_url: str) -> None:
@@ -439,7 +439,7 @@ def test_asynchronous_databases_share_a_pool_and_keep_their_schemas(
         found = await asyncio.gather(*(work(name) for name in TENANTS))
         assert found == [{name} for name in TENANTS]
         first: Any = databases["t0"]
-        assert all(getattr(databases[name], "_pool") is first._pool for name in TENANTS)
+        assert all(databases[name]._pool is first._pool for name in TENANTS)
         assert first._pool.get_size() <= 3
         await databases.aclose_all()
 

@@ -16,6 +16,7 @@ from .charset import AsyncCharset, Charset
 from .context import MySQLContext
 from .engines import TableEngines
 from .features import FEATURES, Gates
+from .handshake import Handshake
 from .hosts import AsyncHosts, Hosts
 from .introspection import Introspection
 from .tracking import TRACK, AsyncCommitTracking, CommitTracking
@@ -131,7 +132,7 @@ def _version_of(raw: Any, mariadb: bool) -> Version:
 
 
 class MySQLDatabase(
-    Server, SessionStatements, CommitTracking, ZeroDates, Charset, Hosts, peewee.MySQLDatabase
+    Server, SessionStatements, CommitTracking, ZeroDates, Charset, Hosts, Handshake, peewee.MySQLDatabase
 ):
     """A MySQL or MariaDB server through PyMySQL."""
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import peewee
 
 from ...errors import NotTransactional, UncoveredWrite
+from ..watching import housekeeping
 from .features import FEATURES, verb_of
 from .version import Version
 
@@ -96,10 +97,12 @@ class TableEngines(Base):
             within = f" FROM `{schema.replace('`', '``')}`" if schema else ""
             # Its second column is the engine, called Type before 4.1.2.
             ask = f"SHOW TABLE STATUS{within} LIKE %s"
-            row = self.execute_sql(ask, (pattern,)).fetchone()  # type: ignore[no-untyped-call]
+            with housekeeping():
+                row = self.execute_sql(ask, (pattern,)).fetchone()  # type: ignore[no-untyped-call]
             engine = row and row[1]
             return engine if engine and engine.lower() in NO_TRANSACTIONS else None
-        row = self.execute_sql(ASK, (schema, table)).fetchone()  # type: ignore[no-untyped-call]
+        with housekeeping():
+            row = self.execute_sql(ASK, (schema, table)).fetchone()  # type: ignore[no-untyped-call]
         if row is None or row[0] is None:
             return None
         return None if row[1] == "YES" else str(row[0])

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 from .. import connections
+from ..watching import housekeeping
 
 __all__ = ["Position", "Replication", "ServerState", "one_row"]
 
@@ -139,7 +140,8 @@ class Replication(ABC):
 
 def one_row(database: Any, sql: str, *params: Any) -> Any:
     """Run a statement and return its first row, or None."""
-    cursor = database.execute_sql(sql, params or None)
+    with housekeeping():
+        cursor = database.execute_sql(sql, params or None)
     row = cursor.fetchone()
     cursor.close()
     return row

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 import peewee
 
-from .. import failures
+from .. import failures, watching
 from .base import Position, Replication, ServerState, one_row
 
 __all__ = ["LSN", "POSTGRESQL", "PostgresqlReplication"]
@@ -128,16 +128,19 @@ class PostgresqlReplication(Replication):
         results: list[R] = []
         failure: peewee.PeeweeException | None = None
         cursor: Any = None
-        try:
-            with peewee.__exception_wrapper__:  # type: ignore[attr-defined]
-                with conn.pipeline():
-                    cursor = database.execute_sql(REPLAYED_BEFORE)
-                    results.append(action(database))
-        except peewee.PeeweeException as error:
-            failure = error
-            if _breaks(error):
-                # What is left of the pipeline is of no use, whatever the connection says of itself.
-                conn.close()
+        with watching.pipelined() as failures_to_tell:
+            try:
+                with peewee.__exception_wrapper__:  # type: ignore[attr-defined]
+                    with conn.pipeline():
+                        with watching.housekeeping():
+                            cursor = database.execute_sql(REPLAYED_BEFORE)
+                        results.append(action(database))
+            except peewee.PeeweeException as error:
+                failure = error
+                failures_to_tell.append(error)
+                if _breaks(error):
+                    # What is left of the pipeline is of no use, whatever the connection says of itself.
+                    conn.close()
 
         def finish() -> R:
             if failure is not None:

@@ -113,6 +113,7 @@ class _Run:
         # A name is looked up in the renames of the scope once more, which the rule's answer was already.
         clone._bound = name if scopes.renamed(around, name) == name else database
         clone._cursor_wrapper, clone._ran_on, clone._load_tree = None, database, None
+        clone._is_part = True
         return clone
 
     def statement(self, job: Job) -> Any:

@@ -77,7 +77,7 @@ class PgBouncer(Server):
         import psycopg
 
         try:
-            with psycopg.connect(self.url("postgres"), connect_timeout=5, prepare_threshold=None) as connection:
+            with psycopg.connect(self.url("postgres"), connect_timeout=5) as connection:
                 connection.execute("SELECT 1")
         except psycopg.OperationalError:
             return False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
 from typing import Any
 
 import peewee
@@ -102,7 +103,17 @@ def test_each_thread_has_a_connection_and_a_pool_has_no_more_than_it_may(own_tds
 # Waiting
 
 
+@pytest.fixture
+def timeout_of_pymssql_restored(own_tds_server: TDSServer) -> Iterator[None]:
+    """DB-Library, below pymssql, has one timeout for the whole process."""
+    yield
+    database = opened(own_tds_server.url("slow"), "mssql+pymssql")
+    database.connection().raw._conn.query_timeout = 0
+    database.close()
+
+
 @MODULES
+@pytest.mark.usefixtures("timeout_of_pymssql_restored")
 def test_a_statement_that_takes_longer_than_it_may_is_an_operational_error(
     own_tds_server: TDSServer, scheme: str
 ) -> None:

@@ -18,7 +18,7 @@ from tests.model.conftest import QUICK
 from tests.model.scatter.answers import answer, same
 from tests.model.scatter.questions import Built, Question, build, questions
 from tests.model.scatter.shop import WHOLE, Shop, fill, rows, shop
-from tests.scale import scaled
+from tests.scale import sized
 
 COUNTS = (1, 2, 3, 8)
 
@@ -167,17 +167,17 @@ def mixed(request: Any, tmp_path: Path, new_postgres_url: NewUrl, new_mariadb_ur
 
 
 def test_sqlite(lite: Any) -> None:
-    check(*lite, folds=False, digits=True, examples=scaled(150))
+    check(*lite, folds=False, digits=True, examples=sized(100, thorough=150))
 
 
 def test_postgresql(post: Any) -> None:
-    check(*post, folds=False, digits=True, examples=scaled(80))
+    check(*post, folds=False, digits=True, examples=sized(50, thorough=80))
 
 
 def test_mariadb(maria: Any) -> None:
-    check(*maria, folds=True, digits=True, examples=scaled(80))
+    check(*maria, folds=True, digits=True, examples=sized(50, thorough=80))
 
 
 def test_shards_of_three_engines(mixed: Any) -> None:
     # Peewee's DecimalField gives 5.5 on SQLite and 5.50 elsewhere.
-    check(*mixed, folds=False, digits=False, examples=scaled(40))
+    check(*mixed, folds=False, digits=False, examples=sized(25, thorough=40))

@@ -1,0 +1,149 @@
+"""The limits hold for the pools of asynchronous databases too, and nobody blocks the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import peewee
+import pytest
+
+from peewee_multidb import Model, TooManyConnections, databases, use_db, use_tenant
+from tests.scale import scaled
+
+
+class Note(Model):
+    text = peewee.CharField()
+
+    class Meta:
+        db_name = None
+
+
+NAMES = [f"t{number}" for number in range(6)]
+
+
+@pytest.fixture(params=["sqlite", "postgres", "mariadb"])
+def urls(request: pytest.FixtureRequest, tmp_path: Path) -> list[str]:
+    if request.param == "sqlite":
+        return [f"sqlite+aiosqlite:///{tmp_path / name}.db" for name in NAMES]
+    new_url: Callable[[], str] = request.getfixturevalue(f"new_{request.param}_url")
+    scheme = {"postgres": "postgresql+asyncpg", "mariadb": "mariadb+aiomysql"}[request.param]
+    return [f"{scheme}://{new_url().partition('://')[2]}" for _ in NAMES]
+
+
+@pytest.fixture
+def limited(urls: list[str]) -> Iterator[None]:
+    databases.max_open, databases.wait_open = 3, 30
+    databases.configure({name: {"url": url, "pool": 5} for name, url in zip(NAMES, urls, strict=True)})
+    yield
+    databases.max_open = databases.max_databases = None
+    databases.wait_open = 10
+    databases.configure({})
+
+
+def really_open() -> int:
+    """What the pools say of themselves."""
+    found = 0
+    for database in databases.live.values():
+        pool: Any = getattr(database, "_pool")  # noqa: B009
+        if pool is not None:
+            found += pool.get_size() if hasattr(pool, "get_size") else pool.size
+    return found
+
+
+async def make_tables() -> None:
+    for name in NAMES:
+        database: Any = databases[name]
+        with use_db(name):
+            await database.run(Note.create_table)
+        await databases.aclose()
+
+
+def test_tasks_that_visit_everything_never_have_more_open(limited: None) -> None:
+    most = [0]
+
+    async def visit(seed: int) -> None:
+        for turn in range(scaled(8)):
+            name = NAMES[(seed + turn) % len(NAMES)]
+            with use_tenant(name):
+                await Note.acreate(text=name)
+                rows = await Note.select().aexecute()
+                assert {row.text for row in rows} == {name}
+                most[0] = max(most[0], really_open())
+            await databases.aclose()
+
+    async def everybody() -> None:
+        await make_tables()
+        await asyncio.gather(*(visit(seed) for seed in range(12)))
+        assert databases._governor is not None
+        assert databases._governor.open == really_open() <= 3
+        await databases.aclose_all()
+        assert databases._governor.open == 0
+
+    asyncio.run(everybody())
+    assert 0 < most[0] <= 3
+
+
+def test_a_task_that_waits_lets_others_run_and_is_woken(limited: None) -> None:
+    async def hold(name: str, held: asyncio.Event, go: asyncio.Event) -> None:
+        with use_db(name):
+            await Note.select().aexecute()
+            held.set()
+            await go.wait()
+        await databases.aclose()
+
+    async def scene() -> None:
+        await make_tables()
+        go, held = asyncio.Event(), [asyncio.Event() for _ in range(3)]
+        holding = [asyncio.create_task(hold(NAMES[n], held[n], go)) for n in range(3)]
+        for one in held:
+            await one.wait()
+        with use_db(NAMES[4]):
+            waiting = asyncio.create_task(Note.select().aexecute())
+        # The loop goes on: this is run while the task waits.
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert not waiting.done()
+        go.set()
+        assert list(await waiting) == []
+        await asyncio.gather(*holding)
+        await databases.aclose_all()
+
+    asyncio.run(scene())
+
+
+def test_who_waits_in_vain_is_told(limited: None) -> None:
+    async def scene() -> None:
+        await make_tables()
+        databases.wait_open = 0.05
+        for name in NAMES[:3]:
+            await databases[name].aconnect()  # type: ignore[attr-defined]
+        with use_db(NAMES[4]), pytest.raises(TooManyConnections, match="'t4'"):
+            await Note.select().aexecute()
+        await databases.aclose()
+        with use_db(NAMES[4]):
+            assert list(await Note.select().aexecute()) == []
+        await databases.aclose_all()
+
+    asyncio.run(scene())
+
+
+def test_database_objects_give_way_and_close_their_pools(limited: None) -> None:
+    async def scene() -> None:
+        await make_tables()
+        databases.max_databases = 2
+        for _ in range(2):
+            for name in NAMES:
+                with use_db(name):
+                    await Note.acreate(text=name)
+                await databases.aclose()
+                assert len(databases.live) <= 2
+        for name in NAMES:
+            with use_db(name):
+                assert len(list(await Note.select().aexecute())) == 2
+            await databases.aclose()
+        await databases.aclose_all()
+
+    asyncio.run(scene())
