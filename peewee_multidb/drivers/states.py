@@ -164,7 +164,8 @@ def _with_class(state: Any) -> Any:
         state.__class__ = _kind
         state.__dict__.setdefault("slot", None)
     except TypeError:
-        # The locals of gevent keep their class, so only this greenlet's connection comes along.
+        # The locals of gevent keep their class, so only this greenlet's connection comes along, and the state
+        # is at once what it may have to be later.
         kept = dict(state.__dict__)
         state = ThreadState()
         state.__dict__.update(kept)

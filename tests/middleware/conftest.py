@@ -26,7 +26,7 @@ def tenants(tmp_path: Path) -> Iterator[None]:
             Note.create(text=name)
     databases.close()
     # What other tests of this thread have written is nothing to these.
-    causality.switch_unit(None)
+    causality.replace_unit(None)
     yield
     databases.close_all()
     databases.configure({})
