@@ -15,6 +15,7 @@ from ..drivers import failures
 from ..errors import (
     ConfigurationError,
     InvalidTenant,
+    MultiDBError,
     NoDatabaseSelected,
     NoReplicaAvailable,
     ResolverFailed,
@@ -226,10 +227,12 @@ class Rules:
             tenant: the name of the tenant, if it is a valid one.
         """
         if refusal.kind == "unavailable":
+            # What a driver says may quote data; what this package says does not.
+            error, kind = refusal.error, type(refusal.error).__name__
             logger.error(
                 "%s: the database of a request cannot be reached (%s)",
                 "no tenant" if tenant is None else f"tenant {tenant!r}",
-                type(refusal.error).__name__,
+                f"{kind}: {error}" if isinstance(error, MultiDBError) else kind,
             )
         reply = None
         if refusal.kind == "unknown" and self.on_unknown is not None:
