@@ -14,6 +14,7 @@ from typing import Any
 from ..drivers import failures
 from ..errors import (
     ConfigurationError,
+    DatabaseNotAllowed,
     InvalidTenant,
     MultiDBError,
     NoDatabaseSelected,
@@ -212,6 +213,8 @@ class Rules:
             return Refusal("invalid", error)
         if isinstance(error, NoDatabaseSelected):
             return Refusal("missing", error)
+        if isinstance(error, DatabaseNotAllowed):
+            return None  # raised on the way to a connection, by the allow-list of a test for instance
         if isinstance(error, UNAVAILABLE) or failures.is_unreachable(error):
             return Refusal("unavailable", error)
         if isinstance(error, UnknownDatabase):
