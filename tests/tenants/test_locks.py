@@ -155,6 +155,11 @@ def following(rows: Any) -> Any:
     return rows["page"].note
 
 
+def has_run(query: Any) -> Any:
+    assert len(list(query)) == 1
+    return query
+
+
 TRIALS: dict[str, Trial] = {
     "use_db": entering(lambda: use_db("globex")),
     "use_db for a model": entering(lambda: use_db("globex", Note)),
@@ -177,6 +182,11 @@ TRIALS: dict[str, Trial] = {
     "iterator on a Database": lambda rows: list(Note.select().iterator(databases["globex"])),
     "raw": lambda rows: list(Note.raw("select * from note").using("globex")),
     "a query built in another scope": lambda rows: list(rows["query"]),
+    "the rows that a query has": lambda rows: list(rows["read"]),
+    "one of the rows that a query has": lambda rows: rows["read"][0],
+    "how many rows a query has": lambda rows: len(rows["read"]),
+    "the rows that a query of a Database has": lambda rows: list(rows["read there"]),
+    "the rows that plain SQL has": lambda rows: list(rows["raw"]),
     "saving a row": lambda rows: rows["note"].save(),
     "deleting a row": lambda rows: rows["note"].delete_instance(),
     "deleting a row and what refers to it": lambda rows: rows["note"].delete_instance(recursive=True),
@@ -202,6 +212,9 @@ def test_no_way_leads_to_another_tenant(flagged: bool, trial: Trial) -> None:
             "note": note,
             "page": Page.get(),
             "query": Note.select(),
+            "read": has_run(Note.select().dicts()),
+            "read there": has_run(Note.select().bind(databases["globex"])),
+            "raw": has_run(Note.raw("select * from note")),
             "propagated": propagate(lambda: Note.create(text="stolen")),
             "started": started(),
         }
@@ -233,6 +246,9 @@ def test_every_way_is_open_without_a_lock(flagged: bool, trial: Trial) -> None:
             "note": note,
             "page": Page.get(),
             "query": Note.select(),
+            "read": has_run(Note.select().dicts()),
+            "read there": has_run(Note.select().bind(databases["globex"])),
+            "raw": has_run(Note.raw("select * from note")),
             "propagated": propagate(lambda: Note.create(text="stolen")),
             "started": started(),
         }
