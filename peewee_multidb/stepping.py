@@ -37,7 +37,8 @@ def kept(function: Callable[[], Any]) -> Callable[[], Any]:
 
     Unlike a propagated one, it is this code's own to the end: no other lock is put on it.
     """
-    return functools.update_wrapper(_function(function, lambda scope=current(): scope), function)  # type: ignore[misc]
+    captured = current()
+    return functools.update_wrapper(_function(function, lambda: captured), function)
 
 
 def _function(function: Callable[..., Any], enter: Callable[[], Scope | None]) -> Callable[..., Any]:
