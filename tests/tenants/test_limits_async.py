@@ -202,7 +202,7 @@ async def make_and_close() -> None:
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("urls", ["postgres", "mariadb"], indirect=True)
 @pytest.mark.parametrize("limit", ["max_open", "max_databases"])
-def test_what_a_closed_event_loop_left_in_its_pools_does_not_count_for_ever(limited: None, limit: str) -> None:
+def test_what_a_closed_event_loop_left_in_its_pools_does_not_count(limited: None, limit: str) -> None:
     asyncio.run(make_and_close())
     setattr(databases, limit, 2)
     for name in NAMES:
