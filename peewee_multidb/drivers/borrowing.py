@@ -133,12 +133,25 @@ class Borrowed:
 
     Attributes:
         outer: the part in the work that was under way in this context before.
+        outside: what whoever began it keeps here of the context as it was before.
     """
 
-    __slots__ = ("_free", "_home", "_is_over", "_lock", "_process", "_task", "_tasks", "_uses", "outer")
+    __slots__ = (
+        "_free",
+        "_home",
+        "_is_over",
+        "_lock",
+        "_process",
+        "_task",
+        "_tasks",
+        "_uses",
+        "outer",
+        "outside",
+    )
 
     def __init__(self, outer: Use | None = None) -> None:
         self.outer = outer
+        self.outside: Any = None
         self._process = os.getpid()
         self._is_over = False
         self._lock = threading.Lock()
@@ -169,17 +182,22 @@ class Borrowed:
     def joined(self) -> Use:
         """Take part in another thread, or after the end; return the part, which is this context's now."""
         # What outlives the work is a work of its own, which ends with its context.
-        use = Use(Borrowed.begun_late() if self._is_over else self)
+        use = Use(Borrowed.begun_late(self.outside) if self._is_over else self)
         uses = use.work._uses
         uses.append(weakref.ref(use, uses.remove))
         _current.set(use)
         return use
 
     @classmethod
-    def begun_late(cls) -> Borrowed:
-        """Return a work that nobody ends: each of its parts does."""
+    def begun_late(cls, outside: Any = None) -> Borrowed:
+        """Return a work that nobody ends: each of its parts does.
+
+        Args:
+            outside: see `outside`.
+        """
         work = cls()
         work._is_over = True
+        work.outside = outside
         return work
 
     def taken(self, state: int, taker: Use) -> Kept | None:
