@@ -234,12 +234,7 @@ class Borrowed:
         if self._is_over:
             # It may have ended in between.
             leaves += _emptied(self._free)
-        if any(is_locked(one.database) for one in leaves):
-            # The collector of garbage may be at work in the middle of anything.
-            _late.extend(leaves)
-            return
-        for one in leaves:
-            _let_go(one)
+        _let_go_of_free(leaves)
 
     def note_task(self, database: Any, state: Any) -> None:
         """Note that a task has opened a connection of an asynchronous database.
@@ -272,6 +267,7 @@ class Borrowed:
         if self._process == os.getpid():
             for one in kept:
                 _let_go(one)
+            _let_go_of_free([])
 
     async def aend(self) -> None:
         """End the work as `end` does, and give back what this task opened of asynchronous databases.
@@ -345,6 +341,16 @@ def _let_go(kept: Kept) -> None:
         keeps.update(afresh(), slot=None)
 
 
+def _let_go_of_free(kept: list[Kept]) -> None:
+    """Give connections back, and those that wait for it: perhaps no other piece of work follows soon."""
+    for one in (*kept, *_emptied(_late)):
+        # The collector of garbage may be at work in the middle of anything.
+        if is_locked(one.database):
+            _late.append(one)
+        else:
+            _let_go(one)
+
+
 def _roll_back(kept: Kept) -> None:
     """Undo a transaction that nobody ended; commit nothing."""
     warn_of_transaction(kept.database)
@@ -354,8 +360,8 @@ def _roll_back(kept: Kept) -> None:
         kept.keeps["conn"].rollback()
 
 
-def _emptied(kept: list[Kept]) -> list[Kept]:
-    """Take everything out of a list that other threads may add to."""
+def _emptied(kept: list[Kept] | deque[Kept]) -> list[Kept]:
+    """Take everything out of what other threads may add to."""
     found = []
     while kept:
         try:
@@ -366,11 +372,8 @@ def _emptied(kept: list[Kept]) -> list[Kept]:
 
 
 def _give_back_late() -> None:
-    while _late:
-        try:
-            _let_go(_late.popleft())
-        except IndexError:
-            break
+    for kept in _emptied(_late):
+        _let_go(kept)
     for one in list(_lingering):
         use = one()
         if use is not None and use.kept and not use.is_finished():
