@@ -41,11 +41,14 @@ class Visit:
         self.tenant: str | None = None
         self._entered: list[AbstractContextManager[Any]] = []
         self._marks: dict[Any, Any] = {}
+        _come_out(request)
         self._outside = Outside()
         if borrowing.current() is None:
             # What the server's thread wrote by itself, when it began for instance, no request has seen.
             causality.replace_unit(None)
         self._work = Borrowed.begin()
+        self._work.outside = self._outside
+        request.begin_in(self._work)
 
     def enter(self, choice: Choice) -> None:
         """Enter what was decided.
@@ -161,3 +164,12 @@ class Visit:
         if refusal is None:
             return None
         return self._rules.reply(self.request, refusal, self.tenant)
+
+
+def _come_out(request: Request) -> None:
+    """Leave the requests that this context was copied from and that have nothing to do with this one."""
+    while (use := borrowing.current()) is not None:
+        outside = use.work.outside
+        if outside is None or request.is_within(use.work):
+            return
+        outside.restore()
