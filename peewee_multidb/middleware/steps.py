@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextvars
 from collections.abc import Callable, Iterable, Iterator
 
-from .. import causality, scope
+from .. import causality, scope, transactions
 from ..drivers import borrowing
 
 __all__ = ["Body", "Outside"]
@@ -52,15 +52,17 @@ class Body:
 class Outside:
     """What this context had selected, seen and borrowed at the moment, to be put back exactly."""
 
-    __slots__ = ("_scope", "_unit", "_work")
+    __slots__ = ("_block", "_scope", "_unit", "_work")
 
     def __init__(self) -> None:
         self._scope = scope.current()
         self._unit = causality.current_unit()
         self._work = borrowing.current()
+        self._block = transactions.current()
 
     def restore(self) -> None:
         """Put it back, whatever was entered since then and not left."""
         scope.switch(self._scope)
         causality.replace_unit(self._unit)
         borrowing.switch(self._work)
+        transactions.switch(self._block)
