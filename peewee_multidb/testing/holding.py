@@ -178,6 +178,7 @@ class Hold:
             rollback=self._rollback,
             after_commit=self._after_commit,
             _run_commit_callbacks=self._run_callbacks,
+            is_held=True,
         )
         if isinstance(database, PooledDatabase):
             self._attributes.put(close_all=self._close_all, manual_close=database.close)

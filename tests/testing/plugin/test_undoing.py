@@ -263,3 +263,34 @@ def test_rows_are_read_in_chunks(project: Run, url: str) -> None:
         ini=ALL,
     )
     result.assert_outcomes(passed=1)
+
+
+def test_a_two_phase_block_is_undone_with_the_test_and_leaves_no_trace(
+    project: Run, postgres_url: str, mariadb_url: str
+) -> None:
+    """Nothing commits there, so nothing is prepared and no decision is written; savepoints are as ever."""
+    result = project(
+        {"default": postgres_url, "maria": mariadb_url, "lite": "sqlite:///a.db"},
+        """
+        import os
+
+        ALL = ("default", "maria", "lite")
+
+        def texts():
+            return [sorted(note.text for note in Note.select().using(name)) for name in ALL]
+
+        @pytest.mark.parametrize("names", [ALL, ("default", "maria"), ()])
+        def test_it(names):
+            with atomic(*names, two_phase=True):
+                for name in names or ALL:
+                    Note.insert(text="kept").using(name).execute()
+            with pytest.raises(ZeroDivisionError), atomic(*names, two_phase=True):
+                for name in names or ALL:
+                    Note.insert(text="undone").using(name).execute()
+                1 / 0
+            assert texts() == [["kept"] if name in (names or ALL) else [] for name in ALL]
+            assert not os.path.exists("multidb-transactions.db")
+        """,
+        ini="multidb_databases = *",
+    )
+    result.assert_outcomes(passed=3)
