@@ -104,7 +104,7 @@ def test_what_the_target_refuses_on_the_way_is_told_with_what_is_there_and_can_b
     edge.create_table()
     # Two keys here, and one for a collation that does not tell cases apart.
     own["pg"].execute_sql("INSERT INTO edge (key, value) VALUES ('B', 1), ('b', 2), ('c', 3)")
-    with pytest.raises(CopyError, match="stopped .IntegrityError.*--resume") as failed:
+    with pytest.raises(CopyError, match=r"stopped .IntegrityError.*--resume") as failed:
         Copy([edge], "pg", "maria", registry=own, batch=1).run()
     assert not isinstance(failed.value, CopyRefused)
     own["pg"].execute_sql("DELETE FROM edge WHERE key = 'B'")
@@ -116,11 +116,8 @@ def test_what_the_target_refuses_on_the_way_is_told_with_what_is_there_and_can_b
 
 
 def test_no_statement_for_sql_server_has_row_values(own: Databases) -> None:
-    meta = type(
-        "Meta",
-        (),
-        {"registry": own, "db_name": "pg", "table_name": "pair", "primary_key": peewee.CompositeKey("a", "b")},
-    )
+    key = peewee.CompositeKey("a", "b")
+    meta = type("Meta", (), {"registry": own, "db_name": "pg", "table_name": "pair", "primary_key": key})
     fields = {"a": peewee.IntegerField(), "b": peewee.IntegerField(), "Meta": meta, "__module__": __name__}
     pair: Any = type(Model)("Pair", (Model,), fields)
     pair.create_table()
