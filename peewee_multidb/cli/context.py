@@ -284,7 +284,7 @@ def _import(name: str) -> Any:
         ) from None
     except MultiDBError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise ConfigurationError(
             f"the module {name!r} cannot be imported: {type(error).__name__}: {error}"
         ) from error
@@ -377,7 +377,7 @@ class Command(click.Command):
             ctx.exit(130)
         except Exception as error:
             if app.debug:
-                raise
+                app.out.traceback(error)
             ctx.exit(fail(app.out, error))
         if isinstance(code, int) and code:
             ctx.exit(code)

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
+import traceback
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -48,6 +50,9 @@ _CODES: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], int],
     (peewee.ImproperlyConfigured, 3),
     ((peewee.PeeweeException, OSError), 4),
 )
+
+#: The user of a URL, and the password behind it.
+_PASSWORD = re.compile(r"(//[^\s/@:'\"]*):[^\s'\"]*@")
 
 #: A pipe has no width.
 ANY_WIDTH = 10_000
@@ -108,10 +113,18 @@ class Output:
 
     def sentence(self, error: BaseException) -> str:
         """Return an error as one line, without what is known to be secret."""
-        message = " ".join(str(error).split()) or type(error).__name__
+        return self._shown(" ".join(str(error).split()) or type(error).__name__)
+
+    def traceback(self, error: BaseException) -> None:
+        """Print where an error comes from, without what is known to be secret or looks like it."""
+        text = "".join(traceback.format_exception(error))
+        self.errors.print(self._shown(text), soft_wrap=True, end="")
+
+    def _shown(self, text: str) -> str:
         for secret in self.secrets():
-            message = message.replace(secret, "***")
-        return message
+            text = text.replace(secret, "***")
+        # A line of somebody's source may have a URL in it that was never configured.
+        return _PASSWORD.sub(r"\1:***@", text)
 
 
 def _shown(cell: Any) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from pathlib import Path
 
 import click
@@ -59,7 +60,7 @@ def serve(app: App, host: str, port: int, token_file: str | None, interval: floa
         proxy_headers=False,
     )
     server = uvicorn.Server(config)
-    listener = config.bind_socket()
+    listener = _listener(host, port)
     # Whoever reads the line below may come at once.
     listener.listen()
     shown = f"[{host}]" if ":" in host else host
@@ -71,6 +72,21 @@ def serve(app: App, host: str, port: int, token_file: str | None, interval: floa
         page.close()
         listener.close()
     return 0
+
+
+def _listener(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise ConfigurationError(
+            f"serve: nothing can listen on {host}, port {port}: {error.strerror}; give another --port or "
+            "--host"
+        ) from None
+    return listener
 
 
 def _token(path: str | None) -> str | None:

@@ -73,7 +73,9 @@ class History:
     def create(self) -> None:
         """Make the tables that are not there."""
         for model in self.tables:
-            model.create_table(safe=True)
+            # Asked by the table: Babelfish keeps an index under another name than it was given.
+            if not model.table_exists():
+                model.create_table(safe=True)
 
     def read(self) -> Recorded:
         """Return what is known; nothing where there are no tables yet."""

@@ -50,7 +50,22 @@ def test_an_unexpected_error_says_so_and_debug_shows_where(project: Project) -> 
     assert result.exit_code == 70
     assert result.stderr == "error: KeyError: 'key' (--debug shows where)\n"
     result = project("shell", "--debug", "-c", "{}['key']")
-    assert isinstance(result.exception, KeyError)
+    assert result.exit_code == 70
+    assert "Traceback (most recent call last)" in result.stderr and "KeyError: 'key'" in result.stderr
+
+
+def test_debug_changes_no_exit_code(project: Project) -> None:
+    project.write("raise ValueError('no')")
+    plain, debug = project("models"), project("models", "--debug")
+    assert plain.exit_code == debug.exit_code == 3
+    assert debug.stderr.endswith(plain.stderr) and "Traceback" in debug.stderr
+
+
+def test_a_module_that_ends_the_program_is_an_error_of_the_models(project: Project) -> None:
+    project.write("import sys\nsys.exit(0)")
+    result = project("models")
+    assert result.exit_code == 3
+    assert "cannot be imported: SystemExit: 0" in result.stderr
 
 
 def test_a_table_in_a_pipe_has_each_row_in_one_line(project: Project) -> None:
