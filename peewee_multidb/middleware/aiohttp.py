@@ -21,12 +21,9 @@ __all__ = ["AiohttpRequest", "setup"]
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-# What came before 3.14 has text alone for keys, which later ones warn of.
-_SERVING: Any = (
-    web.RequestKey("peewee_multidb_serving", object)
-    if hasattr(web, "RequestKey")
-    else "peewee_multidb_serving"
-)
+_NAME = "peewee_multidb_serving"
+#: aiohttp 3.14 and newer warn of a text as the key.
+_SERVING: Any = web.RequestKey(_NAME, object) if hasattr(web, "RequestKey") else _NAME
 
 
 class _Headers(Headers):
@@ -108,7 +105,7 @@ def setup(app: web.Application, *, close_on_cleanup: bool = True, **options: Any
         outer: _Serving | None = request.get(_SERVING)
         request[_SERVING] = serving = _Serving(visit, outer)
         try:
-            visit.enter(await rules.achoose(visit.request))
+            await visit.aenter(await rules.achoose(visit.request))
             response = await handler(request)
             await serving.begin(response)
             if isinstance(getattr(response, "body", None), AsyncIterablePayload):

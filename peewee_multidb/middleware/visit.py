@@ -16,6 +16,7 @@ from ..drivers import borrowing, connections
 from ..drivers.borrowing import Borrowed
 from ..errors import UnknownDatabase
 from ..replicas import causal_token, use_causal_token
+from ..scope import use_db
 from .replies import Refusal, Reply
 from .request import Request
 from .rules import Choice, Rules
@@ -73,6 +74,21 @@ class Visit:
                     self._rules.keep(one)
         except UnknownDatabase as error:
             raise Refusal("unknown", error) from error
+
+    async def aenter(self, choice: Choice) -> None:
+        """Enter what was decided, as `enter` does; the registry's resolver keeps no event loop waiting.
+
+        Raises:
+            Refusal: there is no such tenant.
+            ResolverFailed: the resolver could not tell.
+        """
+        self.tenant = choice.tenant
+        for scope in choice.scopes:
+            if isinstance(scope, use_db):
+                for name in (scope.name, *scope.renames.values()):
+                    if name is not None:
+                        await self._rules.registry.aknows(name)
+        self.enter(choice)
 
     def _push(self, scope: AbstractContextManager[Any]) -> None:
         scope.__enter__()

@@ -112,7 +112,7 @@ class TenantRegistry:
             InvalidTenant: the name is not configured, and none that a tenant can have.
             ResolverFailed: the resolver could not tell.
         """
-        if name in self.entries or self.resolver is None:
+        if name in self.entries or self.resolver is None or self._resolving.is_recent(name):
             return self.knows(name)
         if getattr(self.resolver, "is_async", False):
             from playhouse.pwasyncio import greenlet_spawn  # type: ignore[import-untyped]
