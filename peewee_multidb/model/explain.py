@@ -29,8 +29,8 @@ def explain_route(query: Any) -> Route:
 
     Raises:
         ConfigurationError: something else was given.
-        MultiDBError: what running the query would raise; but for `ScatterNotSupported` where servers have to be
-            asked first, how their text sorts for instance.
+        MultiDBError: what running the query would raise; but for a `ScatterNotSupported` for which servers
+            have to be asked first, how their text sorts for instance.
     """
     if stock.is_model(query):
         query = query.select()
