@@ -102,8 +102,8 @@ def _done(app: App, report: MigrationReport) -> int:
         app.out.table(["database", report.action, ""], rows)
         for name, error in report.failed.items():
             app.out.text()
-            said = str(error) if isinstance(error, MigrationError) else f"{name}: {type(error).__name__}: {error}"
-            app.out.text(safe(app, said), "red")
+            kind = "" if isinstance(error, MigrationError) else f"{name}: {type(error).__name__}: "
+            app.out.text(safe(app, f"{kind}{error}"), "red")
         for warning in report.warnings:
             app.out.text(f"warning: {warning}", "yellow")
     if report.ok:
