@@ -55,7 +55,7 @@ def rebalance(
         return 0
     if resume:
         report = job.resume()
-        _say(app, _as_dict(report), str(report))
+        _say(app, _as_dict(report), str(report) if report.batches else "There was no unfinished run.")
         return 0
     plan = job.plan(add=add, remove=remove, move=_moves(moves, models[0]))
     if not app.out.json:

@@ -60,9 +60,8 @@ def serve(app: App, host: str, port: int, token_file: str | None, interval: floa
         proxy_headers=False,
     )
     server = uvicorn.Server(config)
+    # It listens already: whoever reads the line below may come at once.
     listener = _listener(host, port)
-    # Whoever reads the line below may come at once.
-    listener.listen()
     shown = f"[{host}]" if ":" in host else host
     click.echo(f"Serving on http://{shown}:{listener.getsockname()[1]}/ (Ctrl-C ends it)")
     page.asker.start()
@@ -76,17 +75,13 @@ def serve(app: App, host: str, port: int, token_file: str | None, interval: floa
 
 def _listener(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        listener.bind((host, port))
+        return socket.create_server((host, port), family=family)
     except OSError as error:
-        listener.close()
         raise ConfigurationError(
-            f"serve: nothing can listen on {host}, port {port}: {error.strerror}; give another --port or "
-            "--host"
+            f"serve: port {port} of {host!r} cannot be had ({os.strerror(error.errno or 0)}); --port chooses "
+            "another, and --port 0 takes a free one"
         ) from None
-    return listener
 
 
 def _token(path: str | None) -> str | None:

@@ -20,6 +20,7 @@ from ..drivers import traits_of
 from ..errors import ConfigurationError, nearest
 from ..model import Model
 from ..registry import Databases, databases
+from .comparing import is_own_table
 from .placing import connected
 from .shapes import Catalog
 from .types import canonical_type, declared_type
@@ -44,7 +45,7 @@ def inspect(
     Args:
         name: of the database, which becomes the models' ``db_name``.
         registry: of the databases.
-        tables: only these, and those that their foreign keys refer to; None for all.
+        tables: only these, and those that their foreign keys refer to; None for all but this package's own.
         schema: whose tables; those that need no schema to be named, if None.
         managed: False writes ``managed = False``, so that no DDL is ever run for them.
         views: whether views become models too.
@@ -64,6 +65,8 @@ def inspect(
         for table in wanted or ():
             if table not in known:
                 raise ConfigurationError(f"database {name!r} has no table {table!r}; {nearest(table, known)}")
+        if wanted is None and any(map(is_own_table, known)):
+            wanted = [table for table in known if not is_own_table(table)]
         introspector = _introspector(database, schema)
         _name_safely(introspector)
         found = introspector.introspect(table_names=wanted, include_views=views)

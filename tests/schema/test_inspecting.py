@@ -212,3 +212,16 @@ def test_some_tables_views_and_what_is_not_there(lites: Databases) -> None:
     lites.add("slow", "sqlite+aiosqlite:///x.db")
     with pytest.raises(ConfigurationError, match="'slow' is asynchronous"):
         inspect("slow", registry=lites)
+
+
+def test_tables_that_this_package_keeps_are_no_models(tmp_path: Any) -> None:
+    own = Databases({"default": f"sqlite:///{tmp_path}/app.db"})
+    for table in ("note", "multidb_shard_fence", "multidb_copy", "schema_migration", "schema_migrations"):
+        own["default"].execute_sql(f"CREATE TABLE {table} (id INTEGER PRIMARY KEY)")
+    source = inspect("default", registry=own)
+    assert [line for line in source.splitlines() if line.startswith("class ") and "(Base)" in line] == [
+        "class Note(Base):",
+        "class SchemaMigrations(Base):",
+    ]
+    assert "MultidbCopy" in inspect("default", registry=own, tables=["multidb_copy"])
+    own.close()
