@@ -55,7 +55,8 @@ class Outcome:
             commits: whether that makes anything durable: not where only readers are left.
         """
         # A savepoint that is released cannot be undone any more when a commit fails.
-        for branch in sorted(branches[::-1], key=lambda one: not one.is_outermost):
+        savepoints = [branch for branch in branches if not branch.is_outermost]
+        for branch in (*(one for one in reversed(branches) if one.is_outermost), *reversed(savepoints)):
             try:
                 branch.leave(self._seen())
             except BaseException as error:
