@@ -33,6 +33,9 @@ from ..settings import DatabaseSettings
 from ..urls import DatabaseURL, Secret
 from .output import Output, fail
 
+#: The exit code of who answers no.
+REFUSED = 5
+
 __all__ = ["App", "DatabaseName", "ModelName", "command", "common_options", "scope_of"]
 
 
@@ -162,6 +165,12 @@ class App:
             if name not in self.registry:
                 raise self.registry.unknown(name)
         return list(dict.fromkeys(names)) or list(self.registry.names)
+
+    def confirm(self, question: str) -> None:
+        """Ask somebody, and end the command as refused if the answer is no."""
+        if not click.confirm(question, err=True):
+            self.out.errors.print("refused: nothing was changed")
+            raise click.exceptions.Exit(REFUSED)
 
     def open(self, name: str) -> Any:
         """Return the Database object of a name, a synchronous one.
@@ -370,9 +379,9 @@ class Command(click.Command):
         assert app is not None
         try:
             code = super().invoke(ctx)
-        except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
+        except (click.ClickException, click.exceptions.Exit, BrokenPipeError):
             raise
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, click.Abort):
             app.out.errors.print(f"interrupted{app.hint and f': {app.hint}'}", soft_wrap=True)
             ctx.exit(130)
         except Exception as error:

@@ -7,6 +7,7 @@ where ``NO_COLOR`` is set and where nobody looks; a table that goes into a pipe 
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import sys
@@ -82,7 +83,7 @@ class Output:
 
     def data(self, value: Any) -> None:
         """Print JSON."""
-        click.echo(json.dumps(value, indent=2, default=str, ensure_ascii=False))
+        click.echo(json.dumps(_plain(value), indent=2, default=str, ensure_ascii=False))
 
     def text(self, text: str | Text = "", style: str | None = None) -> None:
         """Print lines as they are: no markup is read in them."""
@@ -125,6 +126,15 @@ class Output:
             text = text.replace(secret, "***")
         # A line of somebody's source may have a URL in it that was never configured.
         return _PASSWORD.sub(r"\1:***@", text)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(one) for key, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(one) for one in value]
+    # JSON has no infinity, and no number that is none.
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _shown(cell: Any) -> str:

@@ -117,7 +117,9 @@ class History:
     def _mark(self, name: str, state: str, checksum: str) -> None:
         _, mark = self.tables
         values = {"state": state, "checksum": checksum, "since": datetime.datetime.now()}
-        # MySQL counts only the rows that it has changed.
-        changed = mark.update(**values).where(mark.name == name).execute()
-        if not changed and not mark.select().where(mark.name == name).exists():
+        # Not by the number of changed rows: MySQL counts only those that were different, and a session of
+        # SQL Server can be told not to count.
+        if mark.select().where(mark.name == name).exists():
+            mark.update(**values).where(mark.name == name).execute()
+        else:
             mark.create(name=name, **values)
