@@ -44,7 +44,8 @@ class Report:
         Args:
             names: the databases, in that order.
         """
-        for found in (self.results, self.failed, self.seconds):
+        every: tuple[dict[str, Any], ...] = (self.results, self.failed, self.seconds)
+        for found in every:
             for name in names:
                 if name in found:
                     found[name] = found.pop(name)

@@ -21,9 +21,12 @@ __all__ = ["AiohttpRequest", "setup"]
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-_NAME = "peewee_multidb_serving"
-#: aiohttp 3.14 and newer warn of a text as the key.
-_SERVING: Any = web.RequestKey(_NAME, object) if hasattr(web, "RequestKey") else _NAME
+# What came before 3.14 has text alone for keys, which later ones warn of.
+_SERVING: Any = (
+    web.RequestKey("peewee_multidb_serving", object)
+    if hasattr(web, "RequestKey")
+    else "peewee_multidb_serving"
+)
 
 
 class _Headers(Headers):

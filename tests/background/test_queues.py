@@ -177,7 +177,7 @@ def test_an_rq_worker_runs_each_job_for_its_tenant(tenants: Urls, redis_url: str
 
 
 def test_an_rq_worker_that_was_told_nothing_is_configured_by_the_module_of_its_job(
-    tenants: Urls, redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tenants: Urls, redis_url: str, tmp_path: Path
 ) -> None:
     from redis import Redis
     from rq import Queue
@@ -192,7 +192,8 @@ def test_an_rq_worker_that_was_told_nothing_is_configured_by_the_module_of_its_j
                 "jobs_of_the_shop.sell", "acme"
             )
         command = ("rq.cli", "worker", "--burst", "--job-class", "peewee_multidb.background.rq.ScopedJob")
-        environment = {**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}", "PYTHONWARNINGS": "ignore"}
+        paths = f"{tmp_path}{os.pathsep}{ROOT}"
+        environment = {**os.environ, "PYTHONPATH": paths, "PYTHONWARNINGS": "ignore"}
         done = subprocess.run(
             [sys.executable, "-m", *command, "--url", redis_url, "own"],
             env=environment, cwd=ROOT, capture_output=True, text=True, timeout=120,

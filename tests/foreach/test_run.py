@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import subprocess
@@ -56,7 +57,7 @@ def texts(name: str) -> list[str]:
 
 def test_the_report_is_in_the_order_of_the_names_whoever_is_done_first(tenants: Path) -> None:
     done = {name: threading.Event() for name in NAMES[:4]}
-    after = dict(zip(NAMES, NAMES[1:4], strict=False))
+    after = dict(itertools.pairwise(NAMES[:4]))
 
     def backwards(name: str) -> str:
         if name in after:
