@@ -32,7 +32,7 @@ def management_command(
 
     The function is called once for each database, in its scope, as `for_each_database` does it. There is no
     default: a command that is told neither `database` nor `all_databases` refuses, since it would have to
-        guess. Called in Python it takes these besides its own arguments, and returns a `Report`::
+    guess. Called in Python it takes these besides its own arguments, and returns a `Report`::
 
         @management_command
         def prune(days): ...
