@@ -29,7 +29,7 @@ def require_known(name: str, what: object, among: Collection[Databases] = ()) ->
 def tenancy_of(name: str) -> bool | None:
     """Return whether a database is a tenant's.
 
-    None where a registry that has it knows nothing of tenants, so that each of its databases may be one's. What
+    None where a registry that has it knows nothing of tenants: each of its databases may be one's. What
     other registries say of theirs does not count.
     """
     said = [
