@@ -9,7 +9,17 @@ import pytest
 from peewee import CharField, ForeignKeyField, fn
 
 import peewee_multidb
-from peewee_multidb import Databases, Model, Route, explain_route, use_db
+from peewee_multidb import (
+    CrossDatabaseQuery,
+    Databases,
+    HashShards,
+    Model,
+    Route,
+    ScatterNotSupported,
+    UUID7Field,
+    explain_route,
+    use_db,
+)
 
 
 @pytest.fixture
@@ -101,3 +111,37 @@ def test_what_running_would_refuse_explaining_refuses(models, tmp_path):
         explain_route(author.select().using("nowhere"))
     with pytest.raises(peewee_multidb.ConfigurationError, match="explain_route"):
         explain_route("SELECT 1")
+
+
+def test_a_read_over_several_shards_is_refused_as_running_it_would_be(tmp_path):
+    own = Databases({name: f"sqlite:///{tmp_path}/{name}.db" for name in ("default", "s1", "s2")})
+
+    class Customer(Model):
+        name = CharField()
+
+        class Meta:
+            registry = own
+
+    class Order(Model):
+        id = UUID7Field()
+        customer = ForeignKeyField(Customer)
+
+        class Meta:
+            registry = own
+            db_name = HashShards("s1", "s2", key="customer")
+
+    own.create_tables([Customer, Order])
+    for query, refusal in (
+        (Order.select().join(Customer), CrossDatabaseQuery),
+        (Order.select().where(Order.customer.in_(Customer.select())), CrossDatabaseQuery),
+        (Order.select() | Order.select().join(Customer), CrossDatabaseQuery),
+        (Order.select(Order, fn.ROW_NUMBER().over()), ScatterNotSupported),
+        (Order.select() & Order.select(), ScatterNotSupported),
+    ):
+        with pytest.raises(refusal):
+            list(query)
+        with pytest.raises(refusal):
+            explain_route(query)
+    assert explain_route(Order.select()).databases == ("s1", "s2")
+    assert explain_route(Order.select() | Order.select()).databases == ("s1", "s2")
+    own.close()

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from ..errors import MigrationHalfDone, MigrationLocked
+from ..errors import MigrationError, MigrationHalfDone, MigrationLocked
 from ..schema import MigrationReport, Migrations
 from .context import App, command
 from .schema import databases_option, progress_for, safe, workers_option
@@ -95,7 +95,15 @@ def _done(app: App, report: MigrationReport) -> int:
     if app.out.json:
         app.out.data(safe(app, report.as_dict()))
     else:
-        app.out.table(["database", report.action, ""], safe(app, report.rows()))
+        rows = [
+            (name, outcome, "; ".join(report.done.get(name, ())) if name in report.failed else said)
+            for name, outcome, said in report.rows()
+        ]
+        app.out.table(["database", report.action, ""], rows)
+        for name, error in report.failed.items():
+            app.out.text()
+            kind = "" if isinstance(error, MigrationError) else f"{name}: {type(error).__name__}: "
+            app.out.text(safe(app, f"{kind}{error}"), "red")
         for warning in report.warnings:
             app.out.text(f"warning: {warning}", "yellow")
     if report.ok:
@@ -113,6 +121,8 @@ def _status(app: App, migrations: Migrations, names: Any, workers: int) -> int:
         app.out.data(safe(app, found.as_dict()))
     else:
         app.out.table(["database", *found.migrations], found.rows())
+        if not found.migrations:
+            app.out.text(f"There are no migrations in {migrations.directory}.", "yellow")
         for name, error in found.failed.items():
             app.out.text(safe(app, f"{name}: no answer ({type(error).__name__}: {error})"), "red")
         for name, why in found.passed_over.items():

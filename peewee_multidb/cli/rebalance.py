@@ -55,7 +55,7 @@ def rebalance(
         return 0
     if resume:
         report = job.resume()
-        _say(app, _as_dict(report), str(report))
+        _say(app, _as_dict(report), str(report) if report.batches else "There was no unfinished run.")
         return 0
     plan = job.plan(add=add, remove=remove, move=_moves(moves, models[0]))
     if not app.out.json:
@@ -67,7 +67,7 @@ def rebalance(
     if not yes:
         if not sys.stdin.isatty():
             raise click.UsageError("nobody is there to be asked: say --yes, or --dry-run")
-        click.confirm("Move these rows?", abort=True, err=True)
+        app.confirm("Move these rows?")
     report = job.run(plan)
     _say(app, {"plan": plan_as_dict(plan), **_as_dict(report)}, str(report))
     return 0

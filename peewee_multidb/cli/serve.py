@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from pathlib import Path
 
 import click
@@ -59,9 +60,8 @@ def serve(app: App, host: str, port: int, token_file: str | None, interval: floa
         proxy_headers=False,
     )
     server = uvicorn.Server(config)
-    listener = config.bind_socket()
-    # Whoever reads the line below may come at once.
-    listener.listen()
+    # It listens already: whoever reads the line below may come at once.
+    listener = _listener(host, port)
     shown = f"[{host}]" if ":" in host else host
     click.echo(f"Serving on http://{shown}:{listener.getsockname()[1]}/ (Ctrl-C ends it)")
     page.asker.start()
@@ -71,6 +71,17 @@ def serve(app: App, host: str, port: int, token_file: str | None, interval: floa
         page.close()
         listener.close()
     return 0
+
+
+def _listener(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family)
+    except OSError as error:
+        raise ConfigurationError(
+            f"serve: port {port} of {host!r} cannot be had ({os.strerror(error.errno or 0)}); --port chooses "
+            "another, and --port 0 takes a free one"
+        ) from None
 
 
 def _token(path: str | None) -> str | None:

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from playhouse import pwasyncio  # type: ignore[import-untyped]
 
+from .orphans import close_orphans
+
 if TYPE_CHECKING:
     import peewee
 
@@ -250,6 +252,7 @@ async def take(governor: Governor, database: Any) -> Slot:
     tokens: Any = governor.tokens
     loop = asyncio.get_running_loop()
     deadline = time.monotonic() + governor.wait
+    seen: dict[int, Any] = {}
     tokens.waiting.append(None)
     try:
         while True:
@@ -259,7 +262,7 @@ async def take(governor: Governor, database: Any) -> Slot:
 
             tokens.wakers.append(waker)
             try:
-                if not await reclaim(governor):
+                if not await reclaim(governor) and not close_orphans(governor.databases(), seen):
                     await _settle_all(governor)
                 slot = governor.take(database)
                 if slot is not None:

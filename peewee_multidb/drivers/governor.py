@@ -26,6 +26,7 @@ from playhouse.pool import PooledDatabase  # type: ignore[import-untyped]
 
 from ..errors import TooManyConnections
 from . import connections
+from .orphans import close_orphans
 
 __all__ = ["Governor", "Slot", "is_idle"]
 
@@ -190,6 +191,7 @@ class Governor:
         database.__class__ = _governed(kind)
         database.governor = self
         database.governed_name = name
+        database.governed_since = time.time()
         # One item for each connection to the server, and the slots of a pool's by the id of the connection.
         database.governed_open = deque()
         if not getattr(database, "is_shared", False):
@@ -288,8 +290,9 @@ class Governor:
         tokens.waiting.append(None)
         try:
             slot = None
+            seen: dict[int, Any] = {}
             while slot is None:
-                if self.reclaim() or self._reclaim_elsewhere():
+                if self.reclaim() or self._reclaim_elsewhere() or close_orphans(self.databases(), seen):
                     slot = self._new_slot(database)
                 remaining = deadline - time.monotonic()
                 if slot is None:

@@ -11,8 +11,10 @@ from ..errors import ConfigurationError
 from ..home import Home
 from ..replicas import readers_of
 from ..routing import Route
+from . import scatter
 from .queries import RoutedQuery
 from .reading import primary_only, reading_role
+from .reads import RoutedNoop, RoutedRead
 from .stock import stock
 from .writes import RoutedInsert, RoutedRaw, RoutedWrite
 
@@ -27,7 +29,8 @@ def explain_route(query: Any) -> Route:
 
     Raises:
         ConfigurationError: something else was given.
-        MultiDBError: what running the query would raise.
+        MultiDBError: what running the query would raise; but for a `ScatterNotSupported` for which servers
+            have to be asked first, how their text sorts for instance.
     """
     if stock.is_model(query):
         query = query.select()
@@ -54,6 +57,8 @@ def explain_route(query: Any) -> Route:
     if isinstance(query, RoutedInsert) and isinstance(query._insert, Iterator):
         # Looking at the rows would use them up.
         query._insert = list(query._insert)
+    if len(targets) > 1 and isinstance(query, RoutedRead) and not isinstance(query, RoutedNoop):
+        scatter.check(query, scatter.shards_of(home, targets))
     # Compiling is what finds tables of other databases; nothing is sent.
     sql = [text for _, text, _ in _compiled(query, home, targets)][-1]
     role = "primary"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -129,6 +130,11 @@ def choose(
     for name in givers:
         # The heavy ones last: they are what overshoots.
         mine[name].sort(key=lambda unit: (-weights[unit], unit), reverse=False)
+    all_rows = sum(rows.values())
+    units_of = Counter(moves.values())
+    rows_of: Counter[str] = Counter()
+    for unit, target in moves.items():
+        rows_of[target] += rows.get(unit, 0)
     while new and givers:
         target = min(new, key=lambda one: load[one])
         source = max(givers, key=lambda one: load[one])
@@ -141,9 +147,14 @@ def choose(
         ]
         if not fitting:
             break
-        unit = fitting[len(fitting) // 2]
+        # Where most units are empty a shard would get its fill of those: rows keep in step with units.
+        lacks_rows = rows_of[target] * len(owned) < units_of[target] * all_rows
+        alike = [unit for unit in fitting if bool(rows.get(unit)) == lacks_rows] or fitting
+        unit = alike[len(alike) // 2]
         mine[source].remove(unit)
         moves[unit] = target
+        units_of[target] += 1
+        rows_of[target] += rows.get(unit, 0)
         budget -= rows.get(unit, 0)
         load[target] += weights[unit]
         load[source] -= weights[unit]

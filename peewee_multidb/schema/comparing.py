@@ -24,10 +24,11 @@ from .placing import Names, living_in, scope_of, sorted_models
 from .shapes import Catalog, ForeignKey, Shape, rule_of
 from .types import declared_default, declared_type
 
-__all__ = ["compare", "differences_in"]
+__all__ = ["compare", "differences_in", "is_own_table"]
 
-#: Tables of this package and of Peewee, which no model covers.
-OWN_TABLES = ("schema_migration", "schema_migration_mark", "multidb_", "mdb_", "sqlite_")
+#: Tables of this package and of Peewee, which no model covers: how they begin, and those of migrations.
+OWN_TABLES = ("multidb_", "mdb_", "sqlite_")
+HISTORY = ("schema_migration", "schema_migration_mark")
 
 
 def compare(
@@ -242,10 +243,15 @@ def _refers(key: ForeignKey) -> str:
     return f"{key.table}({key.key}){''.join(rules)}"
 
 
+def is_own_table(table: str) -> bool:
+    """Whether a table is kept by this package or by Peewee, for itself."""
+    return table in HISTORY or table.startswith(OWN_TABLES)
+
+
 def _of_tables(name: str, catalog: Catalog, models: list[Any]) -> Iterator[Difference]:
     schemas = {model._meta.schema for model in models} or {None}
     for schema in sorted(schemas, key=str):
         covered = {model._meta.table_name for model in models if model._meta.schema == schema}
         for table in catalog.tables(schema):
-            if table not in covered and not table.startswith(OWN_TABLES):
+            if table not in covered and not is_own_table(table):
                 yield Difference("extra table", name, None, table)

@@ -88,6 +88,11 @@ class Difference:
     def remedy(self) -> str:
         """What to run, or to change, next."""
         if self.model is not None and not self.model._meta.home.managed:
+            if self.kind == "missing table":
+                return (
+                    f"look whether 'url' of {self.database!r}, and the table's name and schema in "
+                    f"{self.model.__name__}, are right: it is not ours to make (managed = False)"
+                )
             return f"change {self.model.__name__}: its table is not ours (managed = False)"
         alter = ""
         if self.kind == "type":

@@ -102,6 +102,14 @@ class TenantRegistry:
         """
         return name in self.entries or self._resolving.find(name) is not None
 
+    def has(self, name: str) -> bool:
+        """Whether a database is configured, or was found by the resolver already.
+
+        Args:
+            name: a database name.
+        """
+        return name in self.entries or name in self._resolving.entries
+
     async def aknows(self, name: str) -> bool:
         """Whether there is a database of that name, without keeping the event loop while the resolver looks.
 

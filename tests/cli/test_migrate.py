@@ -117,3 +117,18 @@ def test_settings_name_the_directory_and_a_password_is_never_printed(three: Path
     assert child.returncode == 6, child.stdout + child.stderr
     assert "0003_three" in child.stdout and "OperationalError" in child.stdout
     assert "hunter2222" not in child.stdout + child.stderr
+
+
+def test_a_failure_is_told_below_the_table_and_each_database_has_one_line_in_it(
+    run: Run, lites: Databases, three: Path
+) -> None:
+    (three / "0002_two.py").write_text("def up(migrator, db):\n    db.execute_sql('NONSENSE')\n")
+    above, below = run("--db", "a", code=6).stdout.split("\n\n")
+    assert [line.split() for line in above.splitlines()[2:]] == [["a", "failed", "0001_first"]]
+    assert below.startswith("database 'a': up of 0002_two failed (OperationalError")
+
+
+def test_a_folder_without_migrations_is_named(lites: Databases, tmp_path: Path) -> None:
+    (tmp_path / "none").mkdir()
+    empty = runner_of(lites, tmp_path / "none")
+    assert f"There are no migrations in {tmp_path / 'none'}." in empty("--status").stdout

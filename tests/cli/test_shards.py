@@ -75,6 +75,7 @@ def test_a_rebalance_asks_and_moves(movable: Project) -> None:
     assert sum(after) == 40 and after[2] == found["rows"]
     # Nothing is unfinished, so there is nothing to resume or to take back.
     assert movable.json("rebalance", "--resume", "--drain", "0")["rows"] == 0
+    assert movable("rebalance", "--resume").stdout == "There was no unfinished run.\n"
     assert movable.json("rebalance", "--abandon", "--drain", "0") == {"abandoned": True}
 
 

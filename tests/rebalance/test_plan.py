@@ -51,6 +51,14 @@ def test_several_new_shards_share_alike(world: tuple[list[str], dict[int, int]],
     assert moved <= 1.2 * sum(rows.values()) * many / (len(set(owners)) + many)
 
 
+@given(st.sets(st.integers(0, 1023), min_size=40, max_size=200))
+def test_where_most_units_are_empty_a_new_shard_gets_its_share_of_rows_too(keys: set[int]) -> None:
+    owners = spread(["a", "b"], 1024)
+    moves = choose(owners, dict.fromkeys(keys, 2), add=["c"])
+    assert 0.8 * len(keys) / 3 <= sum(unit in keys for unit in moves) <= 1.2 * len(keys) / 3
+    assert 0.8 * 1024 / 3 <= len(moves) <= 1.2 * 1024 / 3
+
+
 def test_what_one_key_makes_heavy_stays() -> None:
     owners = spread(["a", "b"], 64)
     rows = {**dict.fromkeys(range(64), 1), 5: 5000}

@@ -330,6 +330,9 @@ def test_of_an_unmanaged_model_only_what_it_needs_is_compared(lites: Databases) 
     lites["a"].execute_sql("ALTER TABLE invoice ADD COLUMN total INTEGER")
     (found,) = compare([Invoice], registry=lites)
     assert found.kind == "type" and "change Invoice: its table is not ours" in str(found)
+    lites["a"].execute_sql("DROP TABLE invoice")
+    (found,) = compare([Invoice], registry=lites)
+    assert "look whether 'url' of 'a', and the table's name and schema in Invoice, are right" in str(found)
 
 
 def test_extra_tables_are_told_when_asked_for(lites: Databases) -> None:

@@ -15,6 +15,7 @@ import pytest
 from peewee_multidb import (
     ConfigurationError,
     DatabaseNotAllowed,
+    Databases,
     HashShards,
     Model,
     TenantLocked,
@@ -22,6 +23,7 @@ from peewee_multidb import (
     after_commit,
     all_shards,
     atomic,
+    current_db,
     current_tenant,
     database_of,
     databases,
@@ -571,3 +573,23 @@ def test_an_unregistered_database_object_is_nobodys(flagged: bool, tmp_path: Pat
 def test_looking_at_the_sql_of_a_query_needs_no_key(flagged: bool) -> None:
     with use_tenant("acme"):
         assert "note" in Note.select().using("globex").sql()[0]
+
+
+def test_what_other_registries_say_of_their_databases_does_not_count(tmp_path: Path) -> None:
+    """Each registry has tenants of its own, or says nothing, and then any of its databases may be one's."""
+    flagged = Databases({"of_another": {"url": f"sqlite:///{tmp_path}/o.db", "tenant": True}})
+    found = Databases()
+    found.resolver = lambda name: f"sqlite:///{tmp_path}/{name}.db"
+    plain = Databases({name: f"sqlite:///{tmp_path}/{name}.db" for name in ("here", "there")})
+
+    class Page(Model):
+        class Meta:
+            registry = plain
+
+    with use_tenant("here"):
+        assert current_db(Page) == "here"
+        with pytest.raises(TenantLocked):
+            use_db("there").__enter__()
+        with pytest.raises(TenantLocked):
+            Page.select().using("there").execute()
+    assert flagged.has_tenants and found.has_tenants

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -94,3 +95,12 @@ def test_a_token_file_that_is_of_no_use_is_an_error(tmp_path: Path, content: str
     if content is not None:
         (tmp_path / "token").write_text(content)
     assert "token" in refused(tmp_path, "--token-file", str(tmp_path / "token"))
+
+
+def test_a_port_that_is_taken_is_named(tmp_path: Path) -> None:
+    own = Databases({"default": f"sqlite:///{tmp_path}/app.db"})
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        result = CliRunner().invoke(group_for(own), ["serve", "--port", str(port)])
+    assert result.exit_code == 3
+    assert f"serve: port {port} of '127.0.0.1' cannot be had" in result.output and "--port 0" in result.output

@@ -21,7 +21,7 @@ from .nodes import Kind, base_field, is_row_local, kind_of, plain, source_of, wa
 from .ordering import cut, limits, selected_position, window_of
 from .refusals import refused
 
-__all__ = ["Plan", "RowsPlan", "plan_for"]
+__all__ = ["Plan", "RowsPlan", "check", "plan_for"]
 
 _SELECT = re.compile(r"\bselect\b", re.IGNORECASE)
 #: Functions that give another value each time.
@@ -128,15 +128,30 @@ def plan_for(query: Any, shards: Any) -> Plan:
         ScatterNotSupported: its answer would not be that of one database.
     """
     with dialect.compiled_for(shards.databases[0]):
-        if query._cte_list:
-            raise refused(query, "a WITH clause", "sees the rows of one shard only")
+        check(query, shards)
         if isinstance(query, stock.CompoundSelectQuery):
             return _compound(query, shards)
         return _select(query, shards)
 
 
-def _select(query: Any, shards: Any) -> Plan:
-    comparing = Comparing(query, shards)
+def check(query: Any, shards: Any) -> None:
+    """Refuse what no server need be asked about to know that its answer would be wrong.
+
+    Args:
+        query: a SELECT or a compound query.
+        shards: the shards that it may touch.
+
+    Raises:
+        CrossDatabaseQuery: a model in it lives elsewhere.
+        ScatterNotSupported: its answer would not be that of one database.
+    """
+    if query._cte_list:
+        raise refused(query, "a WITH clause", "sees the rows of one shard only")
+    if isinstance(query, stock.CompoundSelectQuery):
+        _check_sides(query)
+        for side in (query.lhs, query.rhs):
+            check(side, shards)
+        return
     if getattr(query, "_lateral", None):
         raise refused(query, "LATERAL", "may need rows of other shards")
     if query._distinct:
@@ -153,10 +168,14 @@ def _select(query: Any, shards: Any) -> Plan:
         )
     check_sources(query, shards)
     _check_raw(query)
-    if shards.mixed:
-        check_mixed(query, comparing)
     if query._for_update and query._limit is not None:
         raise refused(query, "FOR UPDATE with LIMIT", "would lock rows that it does not return")
+
+
+def _select(query: Any, shards: Any) -> Plan:
+    comparing = Comparing(query, shards)
+    if shards.mixed:
+        check_mixed(query, comparing)
     local = _groups_are_local(query, shards, comparing)
     if is_grouped(query) and not local:
         return GroupsPlan(query, shards)
@@ -218,7 +237,7 @@ def _is_distinct(query: Any) -> bool:
     return bool(query._simple_distinct) or query._distinct is not None
 
 
-def _compound(query: Any, shards: Any) -> RowsPlan:
+def _check_sides(query: Any) -> None:
     if query.op not in ("UNION", "UNION ALL"):
         raise refused(
             query,
@@ -229,6 +248,10 @@ def _compound(query: Any, shards: Any) -> RowsPlan:
     for side in (query.lhs, query.rhs):
         if getattr(side, "_limit", None) is not None or getattr(side, "_offset", None) is not None:
             raise refused(query, f"LIMIT inside of {query.op}", "is one for each shard", "Put it at the end.")
+
+
+def _compound(query: Any, shards: Any) -> RowsPlan:
+    for side in (query.lhs, query.rhs):
         inner = plan_for(side, shards)
         if not isinstance(inner, RowsPlan) or inner.group_by:
             raise refused(query, f"GROUP BY or an aggregate inside of {query.op}", "is one for each shard")
