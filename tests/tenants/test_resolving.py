@@ -79,9 +79,11 @@ def test_a_tenant_is_found_when_it_is_entered_and_asked_for_once(control: Path) 
 
 
 def test_the_applications_own_database_is_no_tenant(control: Path) -> None:
+    # A name of its own: what other registries of this process say of theirs counts.
+    databases.add("of_the_application", "sqlite://")
     databases.resolver = Asked(control, {"acme"})
-    with pytest.raises(UnknownDatabase):
-        use_tenant("default").__enter__()
+    with pytest.raises(UnknownDatabase), use_tenant("of_the_application"):
+        pass
 
 
 def test_an_unknown_tenant_is_remembered_and_forgotten_again(control: Path) -> None:
