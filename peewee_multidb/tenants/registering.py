@@ -339,6 +339,9 @@ def _may_go(database: Any) -> bool:
         return False
     if not connections.is_async(database) or database._pool is None:
         return True
+    if database.governed_loop.is_closed():
+        database.governed_abandon()
+        return True
     # Only the event loop of the pool can close it.
     return _in_event_loop() and database.governed_loop is asyncio.get_running_loop()
 

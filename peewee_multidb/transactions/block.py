@@ -19,6 +19,7 @@ from ..drivers import connections, traits_of
 from ..errors import ConfigurationError, NotAsynchronous, NotTransactional
 from ..home import Home
 from ..registry import Databases, registries
+from ..stepping import kept
 from ..twophase import MOST_BRANCHES, Branch, Commit, Gid, Log, log_of, new_gid
 from .outcome import Outcome
 
@@ -29,7 +30,7 @@ _open: ContextVar[Block | None] = ContextVar("peewee_multidb_block", default=Non
 #: Return the innermost open block of this thread or task; None when none is open.
 current: Callable[[], Block | None] = _open.get
 
-#: Make another block the innermost, or none.
+#: Make a block, or None, the innermost one, without regard to the one before.
 switch: Callable[[Block | None], object] = _open.set
 
 
@@ -98,6 +99,8 @@ class Block:
     def after_commit(self, function: Callable[[], Any]) -> None:
         """Call a function once when the outermost block around this one has committed everywhere.
 
+        It is called in the scope of this moment, a tenant's lock included, wherever the commit is made.
+
         Args:
             function: takes no arguments; never called if this block or one around it is rolled back.
 
@@ -110,7 +113,7 @@ class Block:
                 "after_commit() takes a plain function: nobody would await a coroutine. Start a task in it: "
                 "after_commit(lambda: asyncio.get_running_loop().create_task(work()))."
             )
-        self._callbacks.append(function)
+        self._callbacks.append(kept(function))
 
     @property
     def databases(self) -> tuple[str, ...]:
@@ -359,6 +362,8 @@ class Block:
 
 def after_commit(function: Callable[[], Any]) -> Callable[[], Any]:
     """Call a function once when the open `atomic` blocks of this thread or task have committed everywhere.
+
+    It is called in the scope of this moment, a tenant's lock included, wherever the commit is made.
 
     Args:
         function: takes no arguments. It is called at once if no block is open, and never if the block that
