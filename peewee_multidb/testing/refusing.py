@@ -41,8 +41,9 @@ def refuse_ending(name: str, database: Any, sql: str) -> None:
     verb = " ".join(sql.split(None, 2)[:2])
     if _TWO_PHASE.match(sql):
         raise IsolationError(
-            f"database {name!r}: {verb!r} was sent as SQL, in a test whose transactions are rolled back: what "
-            "two-phase commit has prepared would not be undone with it. Mark the test @pytest.mark.databases(..., transaction=False)."
+            f"database {name!r}: {verb!r} was sent as SQL, in a test whose transactions are rolled back: "
+            "what two-phase commit has prepared would not be undone with it. Mark the test "
+            "@pytest.mark.databases(..., transaction=False)."
         )
     if _ENDING.match(sql):
         raise IsolationError(
