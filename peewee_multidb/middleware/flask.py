@@ -7,6 +7,7 @@ of databases get handlers; an app that registers its own for one of them is aske
 
 from __future__ import annotations
 
+import difflib
 from typing import Any
 
 import flask
@@ -34,6 +35,8 @@ OPTIONS = {
     "MULTIDB_ON_ERROR": "on_error",
     "MULTIDB_RETRY_AFTER": "retry_after",
 }
+#: The keys of ``app.config`` that are of the registry.
+REGISTRY_KEYS = ("MULTIDB_DATABASES", "MULTIDB_SECRET_KEY", "MULTIDB_SETTINGS")
 
 
 class MultiDB:
@@ -67,6 +70,7 @@ class MultiDB:
         """
         if "multidb" in app.extensions:
             raise ConfigurationError(f"the Flask app {app.name!r} has a MultiDB already")
+        _refuse_misspelt(app)
         options = {name: app.config[key] for key, name in OPTIONS.items() if key in app.config}
         options.update(self._options)
         given = options.get("registry")
@@ -100,6 +104,18 @@ class MultiDB:
         except ImportError:
             return  # the extra `cli` is not installed
         app.cli.add_command(group_for(registry, self._models), "multidb")
+
+
+def _refuse_misspelt(app: flask.Flask) -> None:
+    """Refuse a key that is nearly one of ours: a misspelt MULTIDB_REQUIRED would let everybody in."""
+    known = (*OPTIONS, *REGISTRY_KEYS)
+    for key in app.config:
+        if key.startswith("MULTIDB_") and key not in known:
+            meant = difflib.get_close_matches(key, known, 1, 0.85)
+            if meant:
+                raise ConfigurationError(
+                    f"app.config has the unknown key {key!r}; did you mean {meant[0]!r}?"
+                )
 
 
 def _configure(registry: Databases, app: flask.Flask) -> None:

@@ -24,6 +24,7 @@ from ..errors import (
     UnknownDatabase,
 )
 from ..registry import Databases, databases
+from ..replicas.tokens import CAUSAL, INFO, cipher_of
 from ..scope import use_db
 from ..tenants.locks import use_tenant
 from ..tenants.names import check_tenant_name
@@ -120,7 +121,18 @@ class Rules:
         self.on_error = on_error
         self.retry_after = retry_after
         self.registry = databases if registry is None else registry
+        self._lacks_key = self.carrier is not None
         self._tenants: dict[str, use_tenant] = {}
+
+    def require_key(self) -> None:
+        """See to it that a token can be made, before the application commits what it would be of.
+
+        Raises:
+            ConfigurationError: it cannot, for want of a ``secret_key`` or of a package.
+        """
+        if self._lacks_key:
+            cipher_of(self.registry, INFO, CAUSAL)
+            self._lacks_key = False
 
     # Deciding
 

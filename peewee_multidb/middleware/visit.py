@@ -58,6 +58,7 @@ class Visit:
         """
         self.tenant = choice.tenant
         carrier, registry = self._rules.carrier, self._rules.registry
+        self._rules.require_key()
         token = None if carrier is None else carrier.read(self.request, self.tenant, registry)
         if token is None:
             unit: AbstractContextManager[Any] = unit_of_work()

@@ -150,3 +150,18 @@ def test_over_asgi_the_token_comes_with_the_beginning_of_the_response(replicated
         assert (await client.get("/", headers={**acme, "X-Multidb-Seen": token})).text == "['new']"
 
     run(MultiDBMiddleware(app, select=by_header("X-Tenant"), causal="header"), use)
+
+
+@pytest.mark.usefixtures("tenants")
+def test_without_a_key_a_request_fails_before_it_writes_what_no_token_could_tell_of() -> None:
+    databases.secret_key = None
+    begun: list[Any] = []
+
+    def write(environ: Any, start: Any) -> list[bytes]:
+        begun.append(environ)
+        return []
+
+    app = WSGIMiddleware(write, select=by_header("X-Tenant"), causal="cookie")
+    with pytest.raises(ConfigurationError, match="there is no key"):
+        Response(app, x_tenant="acme")
+    assert not begun

@@ -194,3 +194,10 @@ def test_the_commands_of_multidb_are_there(settings: dict[str, Any]) -> None:
     assert result.exit_code == 0, result.output
     assert "acme" in result.output and "bolt" in result.output
     databases.configure({})
+
+
+@pytest.mark.parametrize("key", ["MULTIDB_REQUIRE", "MULTIDB_SELCT", "MULTIDB_DATABASE"])
+def test_a_misspelt_key_of_the_config_is_refused(key: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"{key}'; did you mean 'MULTIDB_"):
+        make(**{key: True})
+    make(MULTIDB_SHOP__URL="sqlite://", MULTIDB_MAX_OPEN=3)
