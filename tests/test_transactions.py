@@ -242,6 +242,17 @@ def test_what_the_traits_say_there_is_not_is_refused_and_nothing_stays_open(two:
     assert counts(Lite, Post) == [0, 1]
 
 
+def test_a_coroutine_that_would_run_outside_of_the_block_is_refused(two: None) -> None:
+    async def work() -> None:
+        raise AssertionError("not reached")
+
+    for options in ({}, {"retries": 2}):
+        decorated = atomic("lite", **options)(lambda: work())
+        with pytest.raises(ConfigurationError, match="returned a coroutine, which would run outside"):
+            decorated()
+    assert not databases["lite"].in_transaction()
+
+
 def test_a_generator_function_is_refused() -> None:
     """Its body would run after the block was left."""
 

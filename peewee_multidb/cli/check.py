@@ -180,6 +180,9 @@ def _of_server(app: App, one: dict[str, Any], facts: Facts, server: Any) -> Iter
     read_only = app.registry.entries[one["name"]].read_only
     if one["problem"] and not (one["role"] == "primary" and read_only):
         yield Finding("error", subject, "role", str(one["problem"]))
+    if read_only and facts.size == 0 and traits_of(server.database).engine == "sqlite":
+        empty = "its file is empty, as SQLite makes one that is not there: look whether the path is right"
+        yield Finding("warning", subject, "connection", empty)
     if facts.skew is not None and abs(facts.skew) > SKEW:
         side = "ahead of" if facts.skew > 0 else "behind"
         yield Finding("warning", subject, "clock", f"its clock is {abs(facts.skew):.1f} s {side} this one's")

@@ -14,6 +14,7 @@ import contextlib
 import dataclasses
 import importlib
 import sys
+import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -387,10 +388,22 @@ class Command(click.Command):
         except Exception as error:
             if app.debug:
                 app.out.traceback(error)
-            ctx.exit(fail(app.out, error))
+            ctx.exit(fail(app.out, error, _place(app, error)))
         if isinstance(code, int) and code:
             ctx.exit(code)
         return None
+
+
+def _place(app: App, error: Exception) -> str | None:
+    """Return the name of the database whose driver raised; our own errors name it themselves."""
+    if isinstance(error, MultiDBError) or not isinstance(error, peewee.PeeweeException):
+        return None
+    found = None
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        database = frame.f_locals.get("self")
+        if isinstance(database, peewee.Database):
+            found = app.registry.name_of(database) or found
+    return found
 
 
 def command(name: str, **attributes: Any) -> Callable[[Callable[..., Any]], click.Command]:

@@ -166,10 +166,17 @@ def exit_code(error: BaseException) -> int:
     return next((code for kinds, code in _CODES if isinstance(error, kinds)), UNEXPECTED)
 
 
-def fail(out: Output, error: BaseException) -> int:
-    """Print an error as one sentence, and as JSON where that was asked for; return its exit code."""
-    code = exit_code(error)
-    message = out.sentence(error)
+def fail(out: Output, error: BaseException, where: str | None = None, code: int | None = None) -> int:
+    """Print an error as one sentence, and as JSON where that was asked for; return its exit code.
+
+    Args:
+        out: where to.
+        error: what was raised.
+        where: the name of the database, for errors that do not say it.
+        code: another exit code than that of the error's kind.
+    """
+    code = exit_code(error) if code is None else code
+    message = f"{where}: {out.sentence(error)}" if where else out.sentence(error)
     if code == UNEXPECTED:
         message = f"{type(error).__name__}: {message} (--debug shows where)"
     if out.json:

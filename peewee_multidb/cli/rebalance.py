@@ -7,13 +7,17 @@ from typing import Any
 
 import click
 
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, RebalanceError
 from ..rebalance import Rebalance, Report
 from .context import App, DatabaseName, command
+from .output import fail
 from .progress import progress_of
 from .shards import families, plan_as_dict
 
 __all__ = ["rebalance"]
+
+#: An exit code, of `output.EXIT_CODES`.
+REFUSED = 5
 
 
 @command("rebalance")
@@ -57,11 +61,18 @@ def rebalance(
         report = job.resume()
         _say(app, _as_dict(report), str(report) if report.batches else "There was no unfinished run.")
         return 0
-    plan = job.plan(add=add, remove=remove, move=_moves(moves, models[0]))
-    if not app.out.json:
-        app.out.text(str(plan))
+    wanted = _moves(moves, models[0])
+    try:
+        plan = job.plan(add=add, remove=remove, move=wanted)
+        if not app.out.json:
+            app.out.text(str(plan))
+        if dry_run:
+            job.run(plan, dry_run=True)
+    except RebalanceError as error:
+        if app.debug:
+            raise
+        return fail(app.out, error, code=REFUSED)
     if dry_run:
-        job.run(plan, dry_run=True)
         _say(app, {"plan": plan_as_dict(plan)}, "It can be done. Nothing was changed.")
         return 0
     if not yes:

@@ -111,9 +111,22 @@ class Use:
         kept, self.kept = self.kept, {}
         return list(kept.values())
 
+    def ended_if_finished(self) -> list[Kept]:
+        """End it, unless its thread has just begun to go on with it."""
+        thread, self.thread = self.thread, None
+        # From here on its thread would get another part; before, it may have got hold of what is kept.
+        if thread != threading.get_ident() and not self._is_finished(thread):
+            self.thread = thread
+            return []
+        return self.ended()
+
     def is_finished(self) -> bool:
         """Whether its thread is back where a pool of threads waits for work."""
-        frame = sys._current_frames().get(self.thread or 0)
+        return self._is_finished(self.thread)
+
+    @staticmethod
+    def _is_finished(thread: int | None) -> bool:
+        frame = sys._current_frames().get(thread or 0)
         if frame is None:
             return False  # it may be a greenlet, of which nothing is known
         while frame is not None:
@@ -207,7 +220,7 @@ class Borrowed:
         thread = threading.get_ident()
         with self._lock:
             for use in self._finished(taker):
-                self._free += use.ended()
+                self._free += use.ended_if_finished()
         for kept in reversed(self._free):
             if kept.state == state and not kept.is_shared and (kept.thread == thread or kept.may_move()):
                 try:
@@ -260,7 +273,7 @@ class Borrowed:
         kept = [] if home is None else home.ended()
         with self._lock:
             for use in self._finished():
-                kept += use.ended()
+                kept += use.ended_if_finished()
         # An error that is under way keeps the context of a thread that is done, or is just about to be.
         _lingering.extend(one for one in self._uses if (alive := one()) is not None and alive.kept)
         kept += _emptied(self._free)

@@ -267,15 +267,17 @@ async def take(governor: Governor, database: Any) -> Slot:
                 slot = governor.take(database)
                 if slot is not None:
                     return slot
-                await asyncio.wait_for(wake, max(0.0, min(AGAIN, deadline - time.monotonic())))
-            except asyncio.TimeoutError:
-                slot = governor.take(database)
-                if slot is not None:
-                    return slot
-                if time.monotonic() >= deadline:
-                    raise governor.full(database) from None
+                # Not wait_for(): that one may take a cancellation for an answer, and then somebody gets a
+                # connection who is not there any more.
+                remaining = deadline - time.monotonic()
+                await asyncio.wait([wake], timeout=max(0.0, min(AGAIN, remaining)))
+                if not wake.done() and remaining <= AGAIN:
+                    slot = governor.take(database)
+                    if slot is not None:
+                        return slot
+                    raise governor.full(database)
             finally:
-                if wake.done() and not wake.cancelled():
+                if wake.done():
                     # Woken, and perhaps not in need of it any more.
                     tokens.wake()
                 with contextlib.suppress(ValueError):

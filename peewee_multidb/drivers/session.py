@@ -8,6 +8,7 @@ databases of Peewee each open connections in a way of their own, so each has a m
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import copy
 import functools
@@ -211,17 +212,41 @@ class AsyncMySQLSession(AsyncSession):
             except BaseException:
                 conn.close()
                 pool.release(conn)
+                _wake_next(pool)
                 raise
             conn.__class__ = _binary_safe(conn.__class__)
             self._session_ready.add(conn)
             self.opened = object()
         return acquired
 
+    async def _pool_release(self, conn: Any) -> None:
+        pool: Any = self._pool  # type: ignore[attr-defined]
+        try:
+            await super()._pool_release(conn)  # type: ignore[misc]
+        finally:
+            if pool is not None and conn is not None and conn.conn.closed:
+                _wake_next(pool)
+
     async def _prepare(self, conn: Any) -> None:
         """Run the statements on a new connection of aiomysql."""
         for statement in self._statements_for(conn):
             with self._explained(statement):
                 await conn.query(statement.sql)
+
+
+# Strong references: an event loop holds its tasks weakly.
+_waking: set[asyncio.Task[None]] = set()
+
+
+def _wake_next(pool: Any) -> None:
+    """Wake one task that waits for a connection of an aiomysql pool.
+
+    The pool (0.3.2) wakes nobody when what it gets back is closed, after a cancellation for instance,
+    although there is room for a new one; whoever waits then would wait for ever.
+    """
+    task = asyncio.get_running_loop().create_task(pool._wakeup())
+    _waking.add(task)
+    task.add_done_callback(_waking.discard)
 
 
 @functools.cache

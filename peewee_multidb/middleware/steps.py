@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextvars
 from collections.abc import Callable, Iterable, Iterator
 
-from .. import causality, scope, transactions
+from .. import causality, scope
 from ..drivers import borrowing
 from ..transactions import block
 
@@ -60,7 +60,6 @@ class Outside:
         self._scope = scope.current()
         self._unit = causality.current_unit()
         self._work = borrowing.current()
-        self._block = transactions.current()
 
     def restore(self) -> None:
         """Put it back, whatever was entered since then and not left."""
@@ -68,4 +67,3 @@ class Outside:
         scope.switch(self._scope)
         causality.replace_unit(self._unit)
         borrowing.switch(self._work)
-        transactions.switch(self._block)

@@ -61,8 +61,10 @@ class WSGIMiddleware:
             visit.enter(self.rules.choose(request))
             body = self.app(_moved(environ, request.prefix), start)
         except BaseException as error:
-            reply = visit.reply(error) if isinstance(error, Exception) else None
-            visit.leave()
+            try:
+                reply = visit.reply(error) if isinstance(error, Exception) else None
+            finally:
+                visit.leave()
             if reply is None:
                 raise
             return _answer(reply, environ, start_response, sys.exc_info() if has_started else None)

@@ -107,4 +107,6 @@ class JSONFormatter(logging.Formatter):
                 found[key] = value
         if record.exc_info:
             found["exception"] = self.formatException(record.exc_info)
-        return json.dumps(found, ensure_ascii=False, default=str)
+        line = json.dumps(found, ensure_ascii=False, default=str)
+        # Half a surrogate pair can be in a text, and in no file.
+        return line.encode("utf-8", "backslashreplace").decode()

@@ -6,8 +6,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+import peewee
+
 from .. import scope
-from ..errors import ForEachFailed, ReadOnlyDatabase
+from ..errors import ForEachFailed, MultiDBError, ReadOnlyDatabase
 from ..foreach import for_each_database
 from ..model.ddl import selected
 from ..model.stock import stock
@@ -105,12 +107,25 @@ def create(
         ConfigurationError: something is no model of this package.
     """
     ordered = sorted_models(models)
+    unprepared: dict[int, peewee.PeeweeException] = {}
     for model in ordered:
-        prepare = getattr(model._meta.home.rule, "prepare", None)
-        if prepare is not None and model._meta.home.managed:
+        rule = model._meta.home.rule
+        prepare = getattr(rule, "prepare", None)
+        if prepare is None or not model._meta.home.managed or id(rule) in unprepared:
+            continue
+        try:
             prepare()
+        except MultiDBError:
+            raise
+        except peewee.PeeweeException as error:
+            unprepared[id(rule)] = error
 
     def make(model: Any) -> None:
+        error = unprepared.get(id(model._meta.home.rule))
+        if error is not None:
+            raise peewee.OperationalError(
+                f"{model.__name__} waits: a database of its shard map does not answer: {error}"
+            ) from error
         stock.Model.create_table.__func__(model, safe=True)
 
     return _everywhere("created", ordered, make, names, registry, workers, progress)

@@ -184,12 +184,23 @@ class atomic:
                 "outside of the block. Use `with atomic(...)` around what must be done together."
             )
 
+        def called(*args: Any, **kwargs: Any) -> Any:
+            result = function(*args, **kwargs)
+            if inspect.iscoroutine(result):
+                # Of a function around a coroutine function, which does not look like one.
+                result.close()
+                raise ConfigurationError(
+                    f"@atomic on {function!r} returned a coroutine, which would run outside of the block. "
+                    "Put @atomic on the `async def` itself, below the other decorators."
+                )
+            return result
+
         @functools.wraps(function)
         def inner(*args: Any, **kwargs: Any) -> Any:
             if self._retries:
-                return run(Attempts(self._once, self._retries), function, args, kwargs)
+                return run(Attempts(self._once, self._retries), called, args, kwargs)
             with self._once():
-                return function(*args, **kwargs)
+                return called(*args, **kwargs)
 
         @functools.wraps(function)
         async def ainner(*args: Any, **kwargs: Any) -> Any:

@@ -294,6 +294,9 @@ class Log:
     def _after_fork(self) -> None:
         if self._lock is not None:
             self._lock = threading.RLock()
+        # The parent deletes what it has finished; and another thread may have held a lock.
+        self._finished = Finished()
+        self._ready = {key: (ref, Finished()) for key, (ref, _) in self._ready.items()}
 
 
 class NotWritten(Exception):

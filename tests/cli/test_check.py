@@ -124,3 +124,10 @@ def test_a_replica_of_somebody_else_is_found(
     with_cluster(project, {"url": settings["url"], "replicas": [postgres_url]})
     messages = [one["message"] for one in project.json("check", exit_code=1)["findings"]]
     assert any("does not follow its primary" in one for one in messages)
+
+
+def test_a_read_only_file_that_is_empty_is_a_warning(filled: Project) -> None:
+    filled.settings(SETTINGS.replace("sqlite:///erp.db", "sqlite:///misspelled.db"))
+    found = findings(filled, "--no-schema", exit_code=0)
+    assert found == [("warning", "erp", "connection")]
+    assert "look whether the path is right" in filled("check", "--no-schema").stdout

@@ -92,3 +92,9 @@ def test_a_key_goes_where_it_is_told(movable: Project) -> None:
 )
 def test_wishes_that_contradict_each_other(movable: Project, arguments: list[str]) -> None:
     assert movable("rebalance", *arguments).exit_code == 2
+
+
+def test_a_plan_that_is_refused_has_changed_nothing(movable: Project) -> None:
+    movable("shell", "-c", "databases['shard1'].execute_sql('ALTER TABLE \"order\" ADD COLUMN note TEXT')")
+    result = movable("rebalance", "--add", "archive", "--dry-run")
+    assert result.exit_code == 5 and "note" in result.stderr

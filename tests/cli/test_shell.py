@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.cli.conftest import Project
+from tests.cli.conftest import SETTINGS, Project
 
 
 def test_an_expression_is_printed_and_a_statement_is_run(filled: Project) -> None:
@@ -30,3 +30,9 @@ def test_the_prompt_knows_the_models(filled: Project) -> None:
 def test_an_error_of_the_line_is_a_sentence(filled: Project) -> None:
     result = filled("shell", "-c", "databases['nowhere']")
     assert (result.exit_code, result.stderr.startswith("error: No database is called 'nowhere'")) == (3, True)
+
+
+def test_an_error_of_a_driver_names_the_database(project: Project) -> None:
+    project.settings(SETTINGS.replace("sqlite:///default.db", "sqlite:////no/such/folder/default.db"))
+    result = project("shell", "-c", "User.select().count()")
+    assert result.exit_code == 4 and result.stderr.startswith("error: default: unable to open database file")

@@ -157,6 +157,30 @@ def test_what_was_dropped_where_a_lock_was_taken_does_not_wait_for_the_next_work
     assert (kept, len(pooled._in_use)) == (1, 0)
 
 
+def test_a_part_that_its_thread_goes_on_with_is_not_taken_from_it(pooled: Any) -> None:
+    work = Borrowed.begin()
+    parts: list[Any] = []
+    has_begun, may_end = threading.Event(), threading.Event()
+
+    def use() -> None:
+        mine = pooled.connection()
+        parts.append(current())
+        has_begun.set()
+        may_end.wait()
+        assert pooled.connection() is mine and current() is parts[0]
+
+    with ThreadPoolExecutor(1) as pool:
+        done = pool.submit(contextvars.copy_context().run, use)
+        has_begun.wait()
+        # It looked as if the thread were done, a moment ago.
+        assert parts[0].ended_if_finished() == []
+        may_end.set()
+        done.result()
+    parts.clear()
+    work.end()
+    assert not pooled._in_use
+
+
 def test_work_that_nobody_ends_is_given_back_with_its_context(pooled: Any) -> None:
     def begin() -> None:
         Borrowed.begin()

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import peewee
 import pytest
 
+from peewee_multidb import Databases
 from peewee_multidb.drivers import Statement
 from tests.drivers.test_sqlite import build
 
@@ -99,3 +101,28 @@ def test_a_failed_asynchronous_statement_closes_the_connection(tmp_path: Path) -
     for thread in set(threading.enumerate()) - set(before):
         thread.join(5)
         assert not thread.is_alive()
+
+
+def test_a_pool_of_aiomysql_wakes_who_waits_also_when_it_gets_back_what_is_closed(
+    new_mariadb_url: Callable[[], str],
+) -> None:
+    url = f"mariadb+aiomysql://{new_mariadb_url().partition('://')[2]}"
+    registry = Databases({"maria": {"url": url, "pool": 1}})
+
+    async def scene() -> None:
+        database: Any = registry["maria"]
+        await database.aconnect()
+
+        async def wait() -> Any:
+            return await database.aexecute_sql("SELECT 1")
+
+        waiting = asyncio.create_task(wait())
+        while not database._pool._cond._waiters:
+            await asyncio.sleep(0)
+        # As a cancellation does it in the middle of a statement.
+        database._state.conn.conn.close()
+        await database.aclose()
+        await asyncio.wait_for(waiting, 30)
+        await registry.aclose_all()
+
+    asyncio.run(scene())

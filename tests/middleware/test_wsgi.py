@@ -382,3 +382,17 @@ def test_a_database_that_cannot_be_reached_is_told_in_the_log_without_its_url(
     assert "tenant 'down'" in caplog.text and "nowhere" not in caplog.text
     assert b"nowhere" not in response.body
     databases.remove("down")
+
+
+def test_an_application_whose_answer_to_an_error_fails_leaves_nothing_behind() -> None:
+    def failing(*_: Any) -> Reply:
+        raise ZeroDivisionError
+
+    def query() -> None:
+        assert notes() == ["acme"]
+        raise NoDatabaseSelected
+
+    with pytest.raises(ZeroDivisionError) as caught:
+        Response(answering(query, on_error=failing), X_TENANT="acme")
+    # The error keeps its frames, and with them the context.
+    assert caught.value is not None and checked_out() == NONE

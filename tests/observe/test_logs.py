@@ -86,3 +86,9 @@ def test_the_formatter_writes_other_records_too_with_their_traceback(lines: Line
     (line,) = lines.lines
     assert line["message"] == "it failed" and "ValueError: broken" in line["exception"]
     assert line["odd"].startswith("<class")
+
+
+def test_the_formatter_writes_what_no_file_can_hold_in_another_way() -> None:
+    record = logging.makeLogRecord({"msg": "half a pair: \udc80", "levelname": "INFO"})
+    line = JSONFormatter().format(record)
+    assert json.loads(line.encode())["message"] == "half a pair: \udc80"

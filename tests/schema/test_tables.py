@@ -7,9 +7,18 @@ from typing import Any
 
 import peewee
 import pytest
-from peewee import CharField, ForeignKeyField
+from peewee import CharField, ForeignKeyField, IntegerField
 
-from peewee_multidb import ConfigurationError, Databases, ReadOnlyDatabase, UnknownDatabase, use_db
+from peewee_multidb import (
+    ConfigurationError,
+    Databases,
+    HashShards,
+    ReadOnlyDatabase,
+    StoredMap,
+    UnknownDatabase,
+    UUID7Field,
+    use_db,
+)
 from peewee_multidb.schema import create, drop
 from tests.schema.conftest import ENGINES, base_of
 
@@ -128,3 +137,22 @@ def test_every_engine(engines: Databases) -> None:
     assert create([User], registry=engines).done == {name: ["user"] for name in ENGINES}
     assert drop([User], registry=engines).done == {name: ["user"] for name in ENGINES}
     assert all("user" not in engines[name].get_tables() for name in ENGINES)
+
+
+def test_a_shard_that_does_not_answer_keeps_its_rule_waiting_and_nothing_else(tmp_path: Path) -> None:
+    own = Databases({name: f"sqlite:///{tmp_path}/{name}.db" for name in ("default", "s1")})
+    own.add("s2", "sqlite:////no/such/folder/s2.db")
+    rule = HashShards(key="user", map=StoredMap("orders", "s1", "s2", db="default"))
+
+    class Order(base_of(own, db_name=rule)):
+        id = UUID7Field()
+        user = IntegerField()
+
+    class User(base_of(own)):
+        name = CharField()
+
+    report = create([Order, User], registry=own)
+    assert report.done["default"] == ["user"] and not any(report.done[name] for name in ("s1", "s2"))
+    assert set(report.failed) == {"s1", "s2"}
+    assert "Order waits: a database of its shard map does not answer" in str(report.failed["s1"])
+    own.close_all()
