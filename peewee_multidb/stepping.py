@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from .errors import ConfigurationError
 from .stack import Scope, confined, current, pop, switch
 
-__all__ = ["decorated"]
+__all__ = ["decorated", "kept"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -30,6 +30,15 @@ def decorated(function: F, enter: Callable[[], Scope | None]) -> F:
     else:
         wrap = _function
     return functools.wraps(function)(wrap(function, enter))  # type: ignore[return-value]
+
+
+def kept(function: Callable[[], Any]) -> Callable[[], Any]:
+    """Return a function that is called later in the scope of this moment, wherever that is.
+
+    Unlike a propagated one, it is this code's own to the end: no other lock is put on it.
+    """
+    captured = current()
+    return functools.update_wrapper(_function(function, lambda: captured), function)
 
 
 def _function(function: Callable[..., Any], enter: Callable[[], Scope | None]) -> Callable[..., Any]:
@@ -80,12 +89,25 @@ def _async_generator(function: Callable[..., Any], enter: Callable[[], Scope | N
 
 
 class _Held:
-    """The scope of a body that is suspended: what it entered and has not left waits for its next step."""
+    """The scope of a body that is suspended: what it entered and has not left waits for its next step.
 
-    __slots__ = ("scope",)
+    Args:
+        scope: that of its first step, made where the code around it is.
+    """
+
+    __slots__ = ("lock", "scope")
 
     def __init__(self, scope: Scope | None) -> None:
+        around = current()
         self.scope = scope
+        #: The lock in which it was begun, and which it may have left for itself.
+        self.lock = None if around is None else around.lock
+
+    def within(self, around: Scope | None) -> Scope | None:
+        """Return the scope of the next step, which is taken there: another lock there holds in it too."""
+        if around is None or around.lock is self.lock:
+            return self.scope
+        return confined(self.scope, around)
 
 
 @types.coroutine
@@ -100,7 +122,7 @@ def _each_step(body: Any, held: _Held) -> Generator[Any, Any, Any]:
     argument: Any = None
     while True:
         outside = current()
-        inside = confined(held.scope, outside)
+        inside = held.within(outside)
         switch(inside)
         try:
             value = step(argument)

@@ -30,7 +30,7 @@ class NewOrder(BaseModel):
 def create_app():
     tenancy.configure(asynchronous=True)
     app = FastAPI()
-    app.add_middleware(MultiDBMiddleware, select=tenancy.aselect, required=True)
+    app.add_middleware(MultiDBMiddleware, select=tenancy.select, required=True)
 
     @app.get("/products")
     async def products(shop: Tenant):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from peewee_multidb import databases
+from peewee_multidb import InvalidTenant, databases
 from peewee_multidb.background import management_command
 
 from . import tenancy
@@ -13,11 +13,8 @@ from .models import Product, Seller
 
 
 def sellers():
-    """Every seller there is, known from now on."""
-    names = [seller.name for seller in Seller.select().order_by(Seller.name)]
-    for name in names:
-        tenancy.add(name)
-    return names
+    """Every seller there is."""
+    return [seller.name for seller in Seller.select().order_by(Seller.name)]
 
 
 @click.group()
@@ -34,7 +31,12 @@ def cli():
 @click.argument("title")
 def create(name, title):
     """Make a seller and a database for the shop."""
-    tenancy.create(name, title)
+    if name in sellers():
+        raise click.ClickException(f"{name} has a shop already.")
+    try:
+        tenancy.create(name, title)
+    except InvalidTenant as error:
+        raise click.BadParameter(str(error)) from error
     click.echo(f"{name} has a shop.")
 
 

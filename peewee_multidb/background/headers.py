@@ -20,6 +20,7 @@ from ..errors import ConfigurationError, ScopeRefused, UnknownDatabase
 from ..registry import Databases, databases
 from ..replicas import causal_token, use_causal_token
 from ..replicas.tokens import cipher_of
+from ..transactions import block
 from .portable import packed, unpacked
 
 __all__ = ["HEADER", "ascope_headers", "scope_from_headers", "scope_headers"]
@@ -138,7 +139,7 @@ class scope_from_headers:
         self._outside: Any = None
 
     def __enter__(self) -> None:
-        self._outside = outside = scope.current(), causality.current_unit()
+        self._outside = outside = scope.current(), causality.current_unit(), block.current()
         scope.switch(None)
         causality.replace_unit(None)
         try:
@@ -169,6 +170,7 @@ class scope_from_headers:
             # Whatever the job entered and did not leave goes with it.
             scope.switch(outside[0])
             causality.replace_unit(outside[1])
+            block.switch(outside[2])
 
 
 def _found(headers: Mapping[str, Any] | None) -> Any:

@@ -56,5 +56,7 @@ class ScopedJob(Job):
         Raises:
             ScopeRefused: its scope is not to be trusted, or not known here; its function is not called.
         """
+        # RQ's worker imports the function's module with the job: the application configures itself then.
+        _ = self.func
         scope = {HEADER: self.meta[HEADER]} if HEADER in self.meta else {}
         return in_context(self.multidb, scope, super().perform)

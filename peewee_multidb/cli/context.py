@@ -34,6 +34,9 @@ from ..settings import DatabaseSettings
 from ..urls import DatabaseURL, Secret
 from .output import Output, fail
 
+#: The exit code of who answers no.
+REFUSED = 5
+
 __all__ = ["App", "DatabaseName", "ModelName", "command", "common_options", "scope_of"]
 
 
@@ -164,6 +167,12 @@ class App:
                 raise self.registry.unknown(name)
         return list(dict.fromkeys(names)) or list(self.registry.names)
 
+    def confirm(self, question: str) -> None:
+        """Ask somebody, and end the command as refused if the answer is no."""
+        if not click.confirm(question, err=True):
+            self.out.errors.print("refused: nothing was changed")
+            raise click.exceptions.Exit(REFUSED)
+
     def open(self, name: str) -> Any:
         """Return the Database object of a name, a synchronous one.
 
@@ -285,7 +294,7 @@ def _import(name: str) -> Any:
         ) from None
     except MultiDBError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise ConfigurationError(
             f"the module {name!r} cannot be imported: {type(error).__name__}: {error}"
         ) from error
@@ -371,14 +380,14 @@ class Command(click.Command):
         assert app is not None
         try:
             code = super().invoke(ctx)
-        except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
+        except (click.ClickException, click.exceptions.Exit, BrokenPipeError):
             raise
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, click.Abort):
             app.out.errors.print(f"interrupted{app.hint and f': {app.hint}'}", soft_wrap=True)
             ctx.exit(130)
         except Exception as error:
             if app.debug:
-                raise
+                app.out.traceback(error)
             ctx.exit(fail(app.out, error, _place(app, error)))
         if isinstance(code, int) and code:
             ctx.exit(code)

@@ -7,8 +7,11 @@ where ``NO_COLOR`` is set and where nobody looks; a table that goes into a pipe 
 from __future__ import annotations
 
 import json
+import math
 import os
+import re
 import sys
+import traceback
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -49,6 +52,9 @@ _CODES: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], int],
     ((peewee.PeeweeException, OSError), 4),
 )
 
+#: The user of a URL, and the password behind it.
+_PASSWORD = re.compile(r"(//[^\s/@:'\"]*):[^\s'\"]*@")
+
 #: A pipe has no width.
 ANY_WIDTH = 10_000
 
@@ -77,7 +83,7 @@ class Output:
 
     def data(self, value: Any) -> None:
         """Print JSON."""
-        click.echo(json.dumps(value, indent=2, default=str, ensure_ascii=False))
+        click.echo(json.dumps(_plain(value), indent=2, default=str, ensure_ascii=False))
 
     def text(self, text: str | Text = "", style: str | None = None) -> None:
         """Print lines as they are: no markup is read in them."""
@@ -108,10 +114,27 @@ class Output:
 
     def sentence(self, error: BaseException) -> str:
         """Return an error as one line, without what is known to be secret."""
-        message = " ".join(str(error).split()) or type(error).__name__
+        return self._shown(" ".join(str(error).split()) or type(error).__name__)
+
+    def traceback(self, error: BaseException) -> None:
+        """Print where an error comes from, without what is known to be secret or looks like it."""
+        text = "".join(traceback.format_exception(error))
+        self.errors.print(self._shown(text), soft_wrap=True, end="")
+
+    def _shown(self, text: str) -> str:
         for secret in self.secrets():
-            message = message.replace(secret, "***")
-        return message
+            text = text.replace(secret, "***")
+        # A line of somebody's source may have a URL in it that was never configured.
+        return _PASSWORD.sub(r"\1:***@", text)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(one) for key, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(one) for one in value]
+    # JSON has no infinity, and no number that is none.
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _shown(cell: Any) -> str:

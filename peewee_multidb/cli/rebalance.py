@@ -70,7 +70,7 @@ def rebalance(
             job.run(plan, dry_run=True)
     except RebalanceError as error:
         if app.debug:
-            raise
+            app.out.traceback(error)
         return fail(app.out, error, code=REFUSED)
     if dry_run:
         _say(app, {"plan": plan_as_dict(plan)}, "It can be done. Nothing was changed.")
@@ -78,7 +78,7 @@ def rebalance(
     if not yes:
         if not sys.stdin.isatty():
             raise click.UsageError("nobody is there to be asked: say --yes, or --dry-run")
-        click.confirm("Move these rows?", abort=True, err=True)
+        app.confirm("Move these rows?")
     report = job.run(plan)
     _say(app, {"plan": plan_as_dict(plan), **_as_dict(report)}, str(report))
     return 0

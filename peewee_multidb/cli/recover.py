@@ -9,6 +9,7 @@ from ..errors import MultiDBError
 from ..twophase import recovery
 from ..twophase.recovery import COMMITTED, FOREIGN, ROLLED_BACK
 from .context import App, command
+from .schema import safe
 
 __all__ = ["recover"]
 
@@ -39,7 +40,7 @@ def recover(app: App, log: str | None, dry_run: bool, grace: float) -> int:
             app.out.errors.print(Text(f"{name}: {app.out.sentence(error)}", "yellow"))
     report = recovery.recover(app.registry, log, dry_run=dry_run, grace=grace)
     if app.out.json:
-        app.out.data(report.as_dict())
+        app.out.data(safe(app, report.as_dict()))
     else:
         rows: list[tuple[object, ...]] = [
             (one.database, one.transaction, _styled(one.state, dry_run), one.reason)

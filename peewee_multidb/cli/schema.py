@@ -96,7 +96,7 @@ def drop_tables(app: App, models: tuple[str, ...], names: tuple[str, ...], worke
             raise click.UsageError("nobody is there to be asked: say --yes")
         where = ", ".join(names) or "every database where they live"
         tables = ", ".join(model._meta.table_name for model in found)
-        click.confirm(f"Drop {tables} with all rows in {where}?", abort=True, err=True)
+        app.confirm(f"Drop {tables} with all rows in {where}?")
     return _act(app, drop, found, names, workers)
 
 

@@ -23,8 +23,13 @@ Check = Callable[[Any], "str | None"]
 #: The years of a column: https://dev.mysql.com/doc/refman/8.4/en/datetime.html,
 #: https://learn.microsoft.com/sql/t-sql/data-types/datetime-transact-sql
 _CODECS = {"latin1": "cp1252", "ascii": "ascii", "latin2": "iso8859_2", "cp1251": "cp1251", "greek": "greek"}
-_FIRST_YEAR = {("mysql", "datetime"): 1000, ("mysql", "timestamp"): 1970, ("mssql", "datetime"): 1753}
-_LAST_YEAR = {("mysql", "timestamp"): 2037}
+_FIRST_YEAR = {
+    ("mysql", "datetime"): 1000,
+    ("mysql", "timestamp"): 1970,
+    ("mssql", "datetime"): 1753,
+    ("mssql", "smalldatetime"): 1900,
+}
+_LAST_YEAR = {("mysql", "timestamp"): 2037, ("mssql", "smalldatetime"): 2078}
 
 
 def impossible(source: Column, target: Column) -> str | None:
@@ -53,7 +58,8 @@ def check_for(source: Column, target: Column, source_engine: str, target_engine:
         source_engine: of the database of the source.
         target_engine: of the database of the target.
     """
-    checks = list(_checks(source, target, target_engine))
+    checks = [*_of_engines(source, target, source_engine, target_engine)]
+    checks += _checks(source, target, target_engine)
     if not checks:
         return None
 
@@ -65,9 +71,29 @@ def check_for(source: Column, target: Column, source_engine: str, target_engine:
     return check
 
 
+def _of_engines(source: Column, target: Column, source_engine: str, target_engine: str) -> Iterator[Check]:
+    """Yield what an engine has in a type and others do not."""
+    if source.kind == "decimal" and source_engine == "postgresql" != target_engine:
+        yield lambda value: None if decimal.Decimal(value).is_finite() else "it is no finite number"
+    if source_engine != "mysql" or target_engine == "mysql":
+        return
+    if source.kind == "time":
+        yield lambda value: (
+            f"{target.declared} has no times below zero or of more than a day"
+            if isinstance(value, datetime.timedelta)
+            else None
+        )
+    if source.kind in ("datetime", "date") and target_engine != "sqlite":
+        # A zero date comes as its text.
+        yield lambda value: f"{value} is no {source.kind}" if isinstance(value, str) else None
+
+
 def _checks(source: Column, target: Column, engine: str) -> Iterator[Check]:
     if source.nullable and not target.nullable:
         yield lambda value: None
+    if target.dynamic and not source.dynamic and source.kind == "int" and not source.signed:
+        # SQLite keeps numbers of 8 bytes, with a sign.
+        yield from _integers(source, target, engine)
     if target.dynamic and target.kind not in ("decimal", "datetime", "time", "real", "double"):
         return
     look = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
 import peewee
@@ -129,12 +129,17 @@ class Copy:
             ]
             if problems:
                 raise CopyRefused(f"nothing was copied from {self.source!r}: {'; '.join(problems)}")
-        except MultiDBError:
-            self._drop_tables(made)
+        except Exception:
+            # Where the server is gone, so is the reason to be told of the tables.
+            with suppress(peewee.PeeweeException):
+                self._drop_tables(made)
             raise
         self._states.create()
+        done = []
         with taking_rows(self._to):
-            done = [self._copy(model, states, append) for model in self.models]
+            for model in self.models:
+                with self._told(model):
+                    done.append(self._copy(model, states, append))
         tables = tuple(self._verified(model, state) for model, state in zip(self.models, done, strict=True))
         report = CopyReport(self.source, self.target, tables, time.monotonic() - began)
         if not report.ok:
@@ -204,6 +209,20 @@ class Copy:
             state = self._copy_links(table, other, state, later)
         set_sequence(other)
         return state
+
+    @contextmanager
+    def _told(self, model: Any) -> Iterator[None]:
+        """What a server or a driver says while rows are on their way, together with what is there then."""
+        try:
+            yield
+        except MultiDBError:
+            raise
+        except (peewee.PeeweeException, OSError, ValueError, TypeError, ArithmeticError) as error:
+            raise CopyError(
+                f"the copy of {model._meta.table_name!r} from {self.source!r} to {self.target!r} stopped "
+                f"({type(error).__name__}: {error}). Of the batch that failed nothing is there, and of those "
+                "before it everything. Put right what is in the way and go on with --resume (resume=True)"
+            ) from error
 
     def _later(self, model: Any) -> list[Any]:
         """Return the references of a model to rows that are copied later: to itself, or in a circle."""

@@ -7,6 +7,7 @@ one form here. JSON and types of others go through their field.
 
 from __future__ import annotations
 
+import datetime
 import decimal
 import uuid
 from collections.abc import Callable
@@ -19,6 +20,7 @@ __all__ = ["reader", "storage_type", "writer"]
 Convert = Callable[[Any], Any]
 
 _INTEGERS = ("INT", "BIGINT", "SMALLINT", "AUTO", "BIGAUTO", "PRIMARYKEYFIELD")
+_DAY = datetime.timedelta(days=1)
 _TEXTS = ("VARCHAR", "CHAR", "TEXT")
 _TIMES: dict[str, Any] = {
     "DATETIME": peewee.DateTimeField,
@@ -43,7 +45,7 @@ def reader(field: Any) -> Convert | None:
     kind = storage_type(field)
     if kind in _TIMES:
         stock = _TIMES[kind](formats=getattr(field, "formats", None))
-        return lambda value: stock.adapt(value)
+        return lambda value: value if _is_no_time_of_day(value) else stock.adapt(value)
     return {
         **dict.fromkeys(_INTEGERS, _integer),
         **dict.fromkeys(_TEXTS, _same),
@@ -89,6 +91,11 @@ def _boolean(value: Any) -> Any:
     if isinstance(value, bytes):
         value = int.from_bytes(value, "big")
     return bool(value) if value in (0, 1) else value
+
+
+def _is_no_time_of_day(value: Any) -> bool:
+    # MySQL has times of more than a day and below zero, of which Peewee would make another time of the day.
+    return isinstance(value, datetime.timedelta) and not datetime.timedelta(0) <= value < _DAY
 
 
 def _decimal(value: Any) -> Any:

@@ -133,12 +133,25 @@ class Borrowed:
 
     Attributes:
         outer: the part in the work that was under way in this context before.
+        outside: what whoever began it keeps here of the context as it was before.
     """
 
-    __slots__ = ("_free", "_home", "_is_over", "_lock", "_process", "_task", "_tasks", "_uses", "outer")
+    __slots__ = (
+        "_free",
+        "_home",
+        "_is_over",
+        "_lock",
+        "_process",
+        "_task",
+        "_tasks",
+        "_uses",
+        "outer",
+        "outside",
+    )
 
     def __init__(self, outer: Use | None = None) -> None:
         self.outer = outer
+        self.outside: Any = None
         self._process = os.getpid()
         self._is_over = False
         self._lock = threading.Lock()
@@ -169,17 +182,22 @@ class Borrowed:
     def joined(self) -> Use:
         """Take part in another thread, or after the end; return the part, which is this context's now."""
         # What outlives the work is a work of its own, which ends with its context.
-        use = Use(Borrowed.begun_late() if self._is_over else self)
+        use = Use(Borrowed.begun_late(self.outside) if self._is_over else self)
         uses = use.work._uses
         uses.append(weakref.ref(use, uses.remove))
         _current.set(use)
         return use
 
     @classmethod
-    def begun_late(cls) -> Borrowed:
-        """Return a work that nobody ends: each of its parts does."""
+    def begun_late(cls, outside: Any = None) -> Borrowed:
+        """Return a work that nobody ends: each of its parts does.
+
+        Args:
+            outside: see `outside`.
+        """
         work = cls()
         work._is_over = True
+        work.outside = outside
         return work
 
     def taken(self, state: int, taker: Use) -> Kept | None:
@@ -216,12 +234,7 @@ class Borrowed:
         if self._is_over:
             # It may have ended in between.
             leaves += _emptied(self._free)
-        if any(is_locked(one.database) for one in leaves):
-            # The collector of garbage may be at work in the middle of anything.
-            _late.extend(leaves)
-            return
-        for one in leaves:
-            _let_go(one)
+        _let_go_of_free(leaves)
 
     def note_task(self, database: Any, state: Any) -> None:
         """Note that a task has opened a connection of an asynchronous database.
@@ -254,6 +267,7 @@ class Borrowed:
         if self._process == os.getpid():
             for one in kept:
                 _let_go(one)
+            _let_go_of_free([])
 
     async def aend(self) -> None:
         """End the work as `end` does, and give back what this task opened of asynchronous databases.
@@ -327,6 +341,16 @@ def _let_go(kept: Kept) -> None:
         keeps.update(afresh(), slot=None)
 
 
+def _let_go_of_free(kept: list[Kept]) -> None:
+    """Give connections back, and those that wait for it: perhaps no other piece of work follows soon."""
+    for one in (*kept, *_emptied(_late)):
+        # The collector of garbage may be at work in the middle of anything.
+        if is_locked(one.database):
+            _late.append(one)
+        else:
+            _let_go(one)
+
+
 def _roll_back(kept: Kept) -> None:
     """Undo a transaction that nobody ended; commit nothing."""
     warn_of_transaction(kept.database)
@@ -336,8 +360,8 @@ def _roll_back(kept: Kept) -> None:
         kept.keeps["conn"].rollback()
 
 
-def _emptied(kept: list[Kept]) -> list[Kept]:
-    """Take everything out of a list that other threads may add to."""
+def _emptied(kept: list[Kept] | deque[Kept]) -> list[Kept]:
+    """Take everything out of what other threads may add to."""
     found = []
     while kept:
         try:
@@ -348,11 +372,8 @@ def _emptied(kept: list[Kept]) -> list[Kept]:
 
 
 def _give_back_late() -> None:
-    while _late:
-        try:
-            _let_go(_late.popleft())
-        except IndexError:
-            break
+    for kept in _emptied(_late):
+        _let_go(kept)
     for one in list(_lingering):
         use = one()
         if use is not None and use.kept and not use.is_finished():

@@ -5,9 +5,10 @@ Each engine has its own way, and none of them is the statement's own connection:
 
 from __future__ import annotations
 
-import contextlib
 import logging
 from typing import Any
+
+from playhouse.pool import PooledDatabase  # type: ignore[import-untyped]
 
 from .base import traits_of
 
@@ -41,5 +42,8 @@ def cancel(database: Any, connection: Any) -> None:
 
 def _kill_query(database: Any, number: int) -> None:
     other = database._connect()
-    with contextlib.closing(other):
+    try:
         other.cursor().execute(f"KILL QUERY {int(number)}")
+    finally:
+        # Closed for good: a pool would go on counting it as in use.
+        database._close(other, *([True] if isinstance(database, PooledDatabase) else []))

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
 import functools
 import time
 from typing import TYPE_CHECKING, Any
 
 from playhouse import pwasyncio  # type: ignore[import-untyped]
+
+from .orphans import close_orphans
 
 if TYPE_CHECKING:
     import peewee
@@ -23,10 +26,13 @@ if TYPE_CHECKING:
 else:
     Base = object
 
-__all__ = ["AsyncGoverned", "close_pool_later", "governed_async"]
+__all__ = ["AsyncGoverned", "close_pool_later", "governed_async", "reclaim_elsewhere"]
+
+#: Seconds after which a task that waits looks by itself for an idle connection.
+AGAIN = 0.5
 
 #: Strong references: an event loop holds its tasks weakly.
-_closing: set[asyncio.Task[None]] = set()
+_closing: set[asyncio.Task[Any]] = set()
 
 
 class LazySqlitePool(pwasyncio.AsyncSqlitePool):  # type: ignore[misc]
@@ -151,6 +157,15 @@ class AsyncGoverned(Base):
         while len(self.governed_held) > size(pool) + self.governed_opening:
             self.governed_held.pop().release()
 
+    def governed_abandon(self) -> bool:
+        """Let go of a pool whose event loop is closed, which nobody can use any more."""
+        database: Any = self
+        database._pool = None
+        held, self.governed_held = self.governed_held, []
+        for slot in held:
+            slot.release()
+        return bool(held)
+
     async def governed_close_one(self) -> bool:
         """Close one connection that nobody uses, if there is one."""
         database: Any = self
@@ -168,10 +183,10 @@ class AsyncGoverned(Base):
         raw = connection.conn
         if isinstance(pool, LazySqlitePool):
             await pool._close_conn(connection)
+        elif hasattr(raw, "terminate"):
+            raw.terminate()  # asyncpg's, which leaves its pool by itself
         else:
-            closing = getattr(raw, "terminate", raw.close)()
-            if closing is not None:
-                await closing
+            raw.close()
             connection._pool = pool
             await super()._pool_release(connection)  # type: ignore[misc]
         self._settle(pool)
@@ -180,12 +195,49 @@ class AsyncGoverned(Base):
 
 async def reclaim(governor: Governor) -> bool:
     """Close one idle connection, of the least recently used database that has any."""
+    return await _close_own(governor) or governor.reclaim() or reclaim_elsewhere(governor)
+
+
+async def _close_own(governor: Governor) -> bool:
+    """Close one idle connection of this event loop."""
+    here = asyncio.get_running_loop()
     for key, database in list(governor.spare.items()):
-        if isinstance(database, AsyncGoverned):
+        if isinstance(database, AsyncGoverned) and database.governed_loop is here:
             if await database.governed_close_one():
                 return True
             governor.spare.pop(key, None)
-    return governor.reclaim()
+    return False
+
+
+def reclaim_elsewhere(governor: Governor) -> bool:
+    """Have the event loop of another thread close an idle connection, whose slot comes back from there.
+
+    Returns:
+        Whether one came back right now: what a loop left behind that is closed.
+    """
+    here = asyncio._get_running_loop()
+    for key, database in list(governor.spare.items()):
+        loop = database.governed_loop if isinstance(database, AsyncGoverned) else None
+        if loop is None or loop is here:
+            continue
+        if loop.is_closed():
+            governor.spare.pop(key, None)
+            if database.governed_abandon():
+                return True
+        elif loop.is_running():
+            with contextlib.suppress(RuntimeError):  # it was closed just now
+                loop.call_soon_threadsafe(_reclaim_own, governor, context=contextvars.Context())
+                return False
+    return False
+
+
+def _reclaim_own(governor: Governor) -> None:
+    _keep(asyncio.get_running_loop().create_task(_close_own(governor)))
+
+
+def _keep(task: asyncio.Task[Any]) -> None:
+    _closing.add(task)
+    task.add_done_callback(_closing.discard)
 
 
 async def take(governor: Governor, database: Any) -> Slot:
@@ -200,6 +252,7 @@ async def take(governor: Governor, database: Any) -> Slot:
     tokens: Any = governor.tokens
     loop = asyncio.get_running_loop()
     deadline = time.monotonic() + governor.wait
+    seen: dict[int, Any] = {}
     tokens.waiting.append(None)
     try:
         while True:
@@ -209,17 +262,18 @@ async def take(governor: Governor, database: Any) -> Slot:
 
             tokens.wakers.append(waker)
             try:
-                if not await reclaim(governor):
+                if not await reclaim(governor) and not close_orphans(governor.databases(), seen):
                     await _settle_all(governor)
                 slot = governor.take(database)
                 if slot is not None:
                     return slot
-                await asyncio.wait_for(wake, max(0.0, deadline - time.monotonic()))
+                await asyncio.wait_for(wake, max(0.0, min(AGAIN, deadline - time.monotonic())))
             except asyncio.TimeoutError:
                 slot = governor.take(database)
                 if slot is not None:
                     return slot
-                raise governor.full(database) from None
+                if time.monotonic() >= deadline:
+                    raise governor.full(database) from None
             finally:
                 if wake.done() and not wake.cancelled():
                     # Woken, and perhaps not in need of it any more.
@@ -265,9 +319,7 @@ def close_pool_later(database: Any) -> None:
             for slot in held:
                 slot.release()
 
-    task = asyncio.get_running_loop().create_task(close())
-    _closing.add(task)
-    task.add_done_callback(_closing.discard)
+    _keep(asyncio.get_running_loop().create_task(close()))
 
 
 def governed_async(kind: type) -> type:

@@ -12,6 +12,7 @@ also when a thread ends without a word, when a server was killed, or when a pool
 from __future__ import annotations
 
 import functools
+import heapq
 import threading
 import time
 import weakref
@@ -25,8 +26,13 @@ from playhouse.pool import PooledDatabase  # type: ignore[import-untyped]
 
 from ..errors import TooManyConnections
 from . import connections
+from .orphans import close_orphans
 
 __all__ = ["Governor", "Slot", "is_idle"]
+
+
+#: Seconds after which who waits looks by himself for an idle connection: a pool may have been busy before.
+AGAIN = 0.5
 
 
 class NoneFree(Exception):
@@ -185,6 +191,7 @@ class Governor:
         database.__class__ = _governed(kind)
         database.governor = self
         database.governed_name = name
+        database.governed_since = time.time()
         # One item for each connection to the server, and the slots of a pool's by the id of the connection.
         database.governed_open = deque()
         if not getattr(database, "is_shared", False):
@@ -258,6 +265,13 @@ class Governor:
                 return True
         return False
 
+    def _reclaim_elsewhere(self) -> bool:
+        if not any(connections.is_async(database) for database in list(self.spare.values())):
+            return False
+        from .governing_async import reclaim_elsewhere
+
+        return reclaim_elsewhere(self)
+
     def connect_when_free(self, database: Any, connect: Callable[[], Any]) -> Any:
         """Wait for a slot, and connect.
 
@@ -275,9 +289,16 @@ class Governor:
         # First say that somebody waits, then look: what is given back after the look knows.
         tokens.waiting.append(None)
         try:
-            slot = self._new_slot(database) if self.reclaim() else None
-            if slot is None:
-                slot = self._new_slot(database, max(0.0, deadline - time.monotonic()))
+            slot = None
+            seen: dict[int, Any] = {}
+            while slot is None:
+                if self.reclaim() or self._reclaim_elsewhere() or close_orphans(self.databases(), seen):
+                    slot = self._new_slot(database)
+                remaining = deadline - time.monotonic()
+                if slot is None:
+                    slot = self._new_slot(database, max(0.0, min(AGAIN, remaining)))
+                if remaining <= 0:
+                    break
         finally:
             tokens.waiting.pop()
         if slot is None:
@@ -345,7 +366,7 @@ def _take_spare(database: Any) -> Any:
     if not database._pool_lock.acquire(blocking=False):
         return None
     try:
-        return database._connections.pop(0)[-1] if database._connections else None
+        return heapq.heappop(database._connections)[-1] if database._connections else None
     finally:
         database._pool_lock.release()
 

@@ -66,7 +66,10 @@ async def afor_each_database(
         todo, report = planned(checked_names(await _fetched(names), registry), journal)
         advance = stack.enter_context(shown(progress, len(todo), getattr(fn, "__name__", "databases")))
         run_ = _Run(fn, registry, journal, todo, report, advance, stop_on_error=on_error == "stop")
-        await run_.go(limit)
+        try:
+            await run_.go(limit)
+        finally:
+            report.arrange(todo)
     return report
 
 

@@ -38,6 +38,18 @@ class Report:
     seconds: dict[str, float] = field(default_factory=dict)
     run: str | None = None
 
+    def arrange(self, names: list[str]) -> None:
+        """Put what is done and what failed into the order in which it was asked for.
+
+        Args:
+            names: the databases, in that order.
+        """
+        every: tuple[dict[str, Any], ...] = (self.results, self.failed, self.seconds)
+        for found in every:
+            for name in names:
+                if name in found:
+                    found[name] = found.pop(name)
+
     @property
     def ok(self) -> bool:
         """Whether every database is done, now or by an earlier run."""

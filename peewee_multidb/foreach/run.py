@@ -74,7 +74,11 @@ def for_each_database(
             stack.enter_context(journal)
         todo, report = planned(checked_names(names, registry), journal)
         advance = stack.enter_context(shown(progress, len(todo), getattr(fn, "__name__", "databases")))
-        _Run(fn, registry, journal, todo, report, advance, stop_on_error=on_error == "stop").go(workers)
+        run_ = _Run(fn, registry, journal, todo, report, advance, stop_on_error=on_error == "stop")
+        try:
+            run_.go(workers)
+        finally:
+            report.arrange(todo)
     return report
 
 

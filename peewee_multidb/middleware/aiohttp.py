@@ -21,7 +21,12 @@ __all__ = ["AiohttpRequest", "setup"]
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-_SERVING = "peewee_multidb_serving"
+# What came before 3.14 has text alone for keys, which later ones warn of.
+_SERVING: Any = (
+    web.RequestKey("peewee_multidb_serving", object)
+    if hasattr(web, "RequestKey")
+    else "peewee_multidb_serving"
+)
 
 
 class _Headers(Headers):
@@ -62,12 +67,18 @@ class AiohttpRequest(Request):
 
 
 class _Serving:
-    """What the signal of aiohttp has to know of a request that is on its way."""
+    """What the signal of aiohttp has to know of a request that is on its way.
 
-    __slots__ = ("has_begun", "visit")
+    Args:
+        visit: the request.
+        outer: what an application around this one has begun for the same request.
+    """
 
-    def __init__(self, visit: Visit) -> None:
+    __slots__ = ("has_begun", "outer", "visit")
+
+    def __init__(self, visit: Visit, outer: _Serving | None) -> None:
         self.visit = visit
+        self.outer = outer
         self.has_begun = False
 
     async def begin(self, response: web.StreamResponse) -> None:
@@ -75,6 +86,8 @@ class _Serving:
         if not self.has_begun:
             self.has_begun = True
             response.headers.extend(await self.visit.aheaders())
+        if self.outer is not None:
+            await self.outer.begin(response)
 
 
 def setup(app: web.Application, *, close_on_cleanup: bool = True, **options: Any) -> None:
@@ -92,9 +105,10 @@ def setup(app: web.Application, *, close_on_cleanup: bool = True, **options: Any
     @web.middleware
     async def multidb(request: web.Request, handler: Handler) -> web.StreamResponse:
         visit = Visit(rules, AiohttpRequest(request))
-        request[_SERVING] = serving = _Serving(visit)
+        outer: _Serving | None = request.get(_SERVING)
+        request[_SERVING] = serving = _Serving(visit, outer)
         try:
-            visit.enter(await rules.achoose(visit.request))
+            await visit.aenter(await rules.achoose(visit.request))
             response = await handler(request)
             await serving.begin(response)
             if isinstance(getattr(response, "body", None), AsyncIterablePayload):
@@ -111,11 +125,11 @@ def setup(app: web.Application, *, close_on_cleanup: bool = True, **options: Any
                 raise
             return _response(reply)
         finally:
-            del request[_SERVING]
+            request[_SERVING] = outer
             await visit.aleave()
 
     async def prepare(request: web.Request, response: web.StreamResponse) -> None:
-        serving = request.get(_SERVING)
+        serving: _Serving | None = request.get(_SERVING)
         if serving is not None:
             await serving.begin(response)
 

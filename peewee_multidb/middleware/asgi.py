@@ -66,7 +66,7 @@ class MultiDBMiddleware:
             await send(message)
 
         try:
-            visit.enter(await self.rules.achoose(request))
+            await visit.aenter(await self.rules.achoose(request))
             if request.prefix:
                 scope = {**scope, "root_path": scope.get("root_path", "").rstrip("/") + request.prefix}
             await self.app(scope, receive, sending)

@@ -170,7 +170,7 @@ class AsyncMultiDBComponent(_Component):
         """
         visit = self._begin(req)
         try:
-            visit.enter(await self.rules.achoose(visit.request))
+            await visit.aenter(await self.rules.achoose(visit.request))
         except Refusal as refusal:
             self._refuse(req, resp, refusal)
 
@@ -210,10 +210,12 @@ class AsyncMultiDBComponent(_Component):
         visit = self._begin(req)
         task = asyncio.current_task()
         try:
-            visit.enter(await self.rules.achoose(visit.request))
-        except Refusal as refusal:
+            await visit.aenter(await self.rules.achoose(visit.request))
+        except BaseException as error:
             await visit.aleave()
-            raise falcon.HTTPError(refusal.status, title=refusal.message) from refusal
+            if isinstance(error, Refusal):
+                raise falcon.HTTPError(error.status, title=error.message) from error
+            raise
         assert task is not None
         # Connections of asynchronous databases are given back with the task by themselves.
         task.add_done_callback(lambda _: visit.leave())

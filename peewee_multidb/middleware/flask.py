@@ -16,6 +16,7 @@ from playhouse.pool import MaxConnectionsExceeded  # type: ignore[import-untyped
 from ..errors import ConfigurationError, InvalidTenant, NoDatabaseSelected
 from ..registry import Databases
 from ..registry import databases as process_wide
+from ..tenants.locks import current_tenant
 from .replies import Reply
 from .request import WsgiRequest
 from .wsgi import WSGIMiddleware
@@ -85,7 +86,7 @@ class MultiDB:
             refusal = rules.refusal(error)
             if refusal is None:
                 raise error
-            return _response(rules.reply(request, refusal))
+            return _response(rules.reply(request, refusal, current_tenant()))
 
         # As Flask looks for the handler of the nearest base, these come after any that the app has.
         for kind in (NoDatabaseSelected, InvalidTenant, peewee.PeeweeException, MaxConnectionsExceeded):

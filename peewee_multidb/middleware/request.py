@@ -17,6 +17,9 @@ __all__ = ["AsgiRequest", "Headers", "Request", "WsgiRequest", "host_of_target"]
 #: Characters; a longer Cookie header is not read.
 LONGEST_COOKIE = 16384
 
+#: The key of the ASGI scope that holds the innermost piece of work of its request.
+_WORK = "peewee_multidb.work"
+
 #: The methods that change nothing, see RFC 9110, section 9.2.1.
 SAFE_METHODS = frozenset(["GET", "HEAD", "OPTIONS", "TRACE"])
 
@@ -163,6 +166,17 @@ class Request:
         """Whether the method says that nothing is changed."""
         return self.method in SAFE_METHODS
 
+    def is_within(self, work: object) -> bool:
+        """Whether a piece of work that is under way here is of this very request.
+
+        Args:
+            work: it began in another middleware, or it was left to this context by another request.
+        """
+        return True
+
+    def begin_in(self, work: object) -> None:
+        """Let the middlewares further inside know the piece of work that began for this request."""
+
     def _target_host(self) -> str | None:
         """The host of a request line such as ``GET http://host/path``; None if it has none."""
         return None
@@ -252,6 +266,14 @@ class AsgiRequest(Request):
             headers=_AsgiHeaders(scope["headers"]),
             source=scope,
         )
+
+    def is_within(self, work: object) -> bool:
+        # A server may begin the task of a request in the context of one before on the same connection:
+        # uvicorn does so with what is pipelined, and after a large body.
+        return self.source.get(_WORK) is work
+
+    def begin_in(self, work: object) -> None:
+        self.source[_WORK] = work
 
     def _target_host(self) -> str | None:
         return host_of_target(self.source["path"])

@@ -14,7 +14,9 @@ from typing import Any
 from ..drivers import failures
 from ..errors import (
     ConfigurationError,
+    DatabaseNotAllowed,
     InvalidTenant,
+    MultiDBError,
     NoDatabaseSelected,
     NoReplicaAvailable,
     ResolverFailed,
@@ -211,6 +213,8 @@ class Rules:
             return Refusal("invalid", error)
         if isinstance(error, NoDatabaseSelected):
             return Refusal("missing", error)
+        if isinstance(error, DatabaseNotAllowed):
+            return None  # raised on the way to a connection, by the allow-list of a test for instance
         if isinstance(error, UNAVAILABLE) or failures.is_unreachable(error):
             return Refusal("unavailable", error)
         if isinstance(error, UnknownDatabase):
@@ -226,10 +230,12 @@ class Rules:
             tenant: the name of the tenant, if it is a valid one.
         """
         if refusal.kind == "unavailable":
+            # What a driver says may quote data; what this package says does not.
+            error, kind = refusal.error, type(refusal.error).__name__
             logger.error(
                 "%s: the database of a request cannot be reached (%s)",
                 "no tenant" if tenant is None else f"tenant {tenant!r}",
-                type(refusal.error).__name__,
+                f"{kind}: {error}" if isinstance(error, MultiDBError) else kind,
             )
         reply = None
         if refusal.kind == "unknown" and self.on_unknown is not None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextvars
 from collections.abc import Callable, Iterable, Iterator
 
-from .. import causality, scope
+from .. import causality, scope, transactions
 from ..drivers import borrowing
+from ..transactions import block
 
 __all__ = ["Body", "Outside"]
 
@@ -52,15 +53,19 @@ class Body:
 class Outside:
     """What this context had selected, seen and borrowed at the moment, to be put back exactly."""
 
-    __slots__ = ("_scope", "_unit", "_work")
+    __slots__ = ("_block", "_scope", "_unit", "_work")
 
     def __init__(self) -> None:
+        self._block = block.current()
         self._scope = scope.current()
         self._unit = causality.current_unit()
         self._work = borrowing.current()
+        self._block = transactions.current()
 
     def restore(self) -> None:
         """Put it back, whatever was entered since then and not left."""
+        block.switch(self._block)
         scope.switch(self._scope)
         causality.replace_unit(self._unit)
         borrowing.switch(self._work)
+        transactions.switch(self._block)

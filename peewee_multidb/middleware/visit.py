@@ -16,6 +16,7 @@ from ..drivers import borrowing, connections
 from ..drivers.borrowing import Borrowed
 from ..errors import UnknownDatabase
 from ..replicas import causal_token, use_causal_token
+from ..scope import use_db
 from .replies import Refusal, Reply
 from .request import Request
 from .rules import Choice, Rules
@@ -40,11 +41,14 @@ class Visit:
         self.tenant: str | None = None
         self._entered: list[AbstractContextManager[Any]] = []
         self._marks: dict[Any, Any] = {}
+        _come_out(request)
         self._outside = Outside()
         if borrowing.current() is None:
             # What the server's thread wrote by itself, when it began for instance, no request has seen.
             causality.replace_unit(None)
         self._work = Borrowed.begin()
+        self._work.outside = self._outside
+        request.begin_in(self._work)
 
     def enter(self, choice: Choice) -> None:
         """Enter what was decided.
@@ -70,6 +74,21 @@ class Visit:
                     self._rules.keep(one)
         except UnknownDatabase as error:
             raise Refusal("unknown", error) from error
+
+    async def aenter(self, choice: Choice) -> None:
+        """Enter what was decided, as `enter` does; the registry's resolver keeps no event loop waiting.
+
+        Raises:
+            Refusal: there is no such tenant.
+            ResolverFailed: the resolver could not tell.
+        """
+        self.tenant = choice.tenant
+        for scope in choice.scopes:
+            if isinstance(scope, use_db):
+                for name in (scope.name, *scope.renames.values()):
+                    if name is not None:
+                        await self._rules.registry.aknows(name)
+        self.enter(choice)
 
     def _push(self, scope: AbstractContextManager[Any]) -> None:
         scope.__enter__()
@@ -145,3 +164,12 @@ class Visit:
         if refusal is None:
             return None
         return self._rules.reply(self.request, refusal, self.tenant)
+
+
+def _come_out(request: Request) -> None:
+    """Leave the requests that this context was copied from and that have nothing to do with this one."""
+    while (use := borrowing.current()) is not None:
+        outside = use.work.outside
+        if outside is None or request.is_within(use.work):
+            return
+        outside.restore()

@@ -262,6 +262,18 @@ class RoutedQuery(Mixin):  # type: ignore[misc]
         """Whether rows that the query has may be of another database than it would run on now."""
         return not self._sent_elsewhere and not self._is_decided()
 
+    def _ensure_execution(self) -> None:
+        if self._cursor_wrapper is not None:
+            self._refuse_kept()
+        super()._ensure_execution()
+
+    def _refuse_kept(self) -> None:
+        """Raise if the rows that the query has are of another tenant than the code here is locked to."""
+        ran_on = self._ran_on
+        for database in ran_on.databases if isinstance(ran_on, scatter.Shards) else (ran_on,):
+            if database is not None:
+                routing.refuse_locked(self.model._meta.home, database)
+
     def _admit(self, database: Any) -> None:
         home: Home = self.model._meta.home
         name = home.registry.name_of(database)

@@ -143,7 +143,10 @@ class RoutedRead(RoutedQuery):
     def __iter__(self) -> Any:
         # Running it again where it ran last costs the decision alone.
         rows = self._cursor_wrapper
-        return iter(rows if rows and not self._is_decided_anew() else self.execute())
+        if not rows or self._is_decided_anew():
+            return iter(self.execute())
+        self._refuse_kept()
+        return iter(rows)
 
     def _ensure_execution(self) -> None:
         if self._cursor_wrapper is not None and self._is_decided_anew():

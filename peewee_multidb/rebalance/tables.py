@@ -182,6 +182,7 @@ class TableOf:
     def among(self, keys: Sequence[Row]) -> tuple[str, list[Any]]:
         """Return the condition that the primary key is one of these, and its parameters."""
         lists: list[str] = []
+        written: list[list[str]] = []
         params: list[Any] = []
         for key in keys:
             parts = []
@@ -190,8 +191,16 @@ class TableOf:
                 parts.append(sql)
                 params += given
             lists.append(", ".join(parts))
+            written.append(parts)
         if len(self.keys) == 1:
             return f"{self.key_columns[0]} IN ({', '.join(lists)})", params
+        if self.traits.engine == "mssql":
+            # T-SQL has no row values.
+            ways = [
+                " AND ".join(f"{column} = {sql}" for column, sql in zip(self.key_columns, key, strict=True))
+                for key in written
+            ]
+            return f"({' OR '.join(f'({one})' for one in ways)})", params
         listed = ", ".join(f"({one})" for one in lists)
         values = f"VALUES {listed}" if self.traits.engine == "sqlite" else listed
         return f"({', '.join(self.key_columns)}) IN ({values})", params
@@ -293,7 +302,10 @@ def checksum(rows: Iterable[Row]) -> int:
 
 def _canonical(value: Any) -> Any:
     if isinstance(value, Decimal):
-        return f"{value:f}".rstrip("0").rstrip(".") if value % 1 else f"{value:.0f}"
+        # By the text: arithmetic has 28 digits, and no answer for infinity.
+        text = f"{value:f}"
+        text = text.rstrip("0").rstrip(".") if "." in text else text
+        return "0" if text == "-0" else text
     if isinstance(value, (bytearray, memoryview)):
         return bytes(value)
     if isinstance(value, dict):

@@ -62,11 +62,11 @@ def causal_token(registry: Databases | None = None) -> str | None:
     if unit is None:
         return None
     carried = {}
-    for name, entry in registry.entries.items():
+    for entry in registry.every_entry():
         seen = unit.found(entry)
         one = None if seen is None else _carried(registry, entry, seen)
         if one is not None:
-            carried[name] = one
+            carried[entry.name] = one
     if not carried:
         return None
     token: bytes = cipher.encrypt(json.dumps(carried, separators=(",", ":")).encode())
@@ -143,8 +143,8 @@ def _take_up(registry: Databases, name: str, carried: list[Any]) -> None:
         database = registry[name]
     except UnknownDatabase:
         return
-    entry = registry.entries[name]
-    if not entry.replicas:
+    entry = registry.entry_of(database)
+    if entry is None or not entry.replicas:
         return
     identity, positions, at = carried
     seen = causality.own_unit().of(entry)

@@ -73,7 +73,9 @@ class History:
     def create(self) -> None:
         """Make the tables that are not there."""
         for model in self.tables:
-            model.create_table(safe=True)
+            # Asked by the table: Babelfish keeps an index under another name than it was given.
+            if not model.table_exists():
+                model.create_table(safe=True)
 
     def read(self) -> Recorded:
         """Return what is known; nothing where there are no tables yet."""
@@ -115,7 +117,9 @@ class History:
     def _mark(self, name: str, state: str, checksum: str) -> None:
         _, mark = self.tables
         values = {"state": state, "checksum": checksum, "since": datetime.datetime.now()}
-        # MySQL counts only the rows that it has changed.
-        changed = mark.update(**values).where(mark.name == name).execute()
-        if not changed and not mark.select().where(mark.name == name).exists():
+        # Not by the number of changed rows: MySQL counts only those that were different, and a session of
+        # SQL Server can be told not to count.
+        if mark.select().where(mark.name == name).exists():
+            mark.update(**values).where(mark.name == name).execute()
+        else:
             mark.create(name=name, **values)

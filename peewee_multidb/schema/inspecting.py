@@ -18,6 +18,7 @@ from playhouse import reflection  # type: ignore[import-untyped]
 
 from ..drivers import traits_of
 from ..errors import ConfigurationError, nearest
+from ..model import Model
 from ..registry import Databases, databases
 from .comparing import is_own_table
 from .placing import connected
@@ -67,6 +68,7 @@ def inspect(
         if wanted is None and any(map(is_own_table, known)):
             wanted = [table for table in known if not is_own_table(table)]
         introspector = _introspector(database, schema)
+        _name_safely(introspector)
         found = introspector.introspect(table_names=wanted, include_views=views)
         return _Writer(name, database, introspector, found, schema, managed).source()
 
@@ -79,6 +81,21 @@ def _introspector(database: Any, schema: str | None) -> Any:
     from ..drivers.mssql.reflection import Introspector
 
     return Introspector.from_database(database, schema)
+
+
+def _is_of_models(name: str) -> bool:
+    return hasattr(Model, name) or name in ("_meta", "_schema") or keyword.iskeyword(name)
+
+
+def _name_safely(introspector: Any) -> None:
+    """Have names made of tables and columns that have no letter and no digit; Peewee makes none."""
+    for method, name in (("make_model_name", "Table"), ("make_column_name", "column")):
+        made = getattr(introspector, method)
+
+        def make(text: str, *options: Any, made: Any = made, name: str = name, **more: Any) -> Any:
+            return made(text if re.search(r"[^\W_]", text) else name, *options, **more)
+
+        setattr(introspector, method, make)
 
 
 class _Writer:
@@ -106,6 +123,24 @@ class _Writer:
         self.imports: dict[str, set[str]] = {"peewee_multidb": {"Model"}}
         self.own: dict[str, str] = {}
         self.classes = self._classes()
+        self._rename_fields()
+
+    def _rename_fields(self) -> None:
+        """Give each column a name of its own, which hides nothing that a model has."""
+        columns: Any = self.found.columns
+        for table in columns.values():
+            taken: set[str] = set()
+            for column in table.values():
+                if column.name.startswith("__"):  # another name inside of a class
+                    column.name = f"column{column.name}"
+                while column.name in taken or _is_of_models(column.name):
+                    column.name += "_"
+                taken.add(column.name)
+        for table in columns.values():
+            for column in table.values():
+                key = column.foreign_key if column.is_foreign_key() else None
+                if key is not None and column.to_field and key.dest_table in columns:
+                    column.to_field = columns[key.dest_table][key.dest_column].name
 
     def _classes(self) -> dict[str, str]:
         taken, names = {one.lower() for one in TAKEN}, {}

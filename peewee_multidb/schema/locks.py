@@ -90,7 +90,9 @@ def _of_mysql(database: Any) -> Lock:
 def _of_mssql(database: Any) -> Lock:
     ask = (
         "SET NOCOUNT ON; DECLARE @r INT; EXEC @r = sp_getapplock @Resource = N'peewee_multidb migrate', "
-        "@LockMode = 'Exclusive', @LockOwner = 'Session', @LockTimeout = 0; SELECT @r"
+        "@LockMode = 'Exclusive', @LockOwner = 'Session', @LockTimeout = 0; SELECT @r; "
+        # Else no statement of the session would tell any more how many rows it changed.
+        "SET NOCOUNT OFF"
     )
     free = "EXEC sp_releaseapplock @Resource = N'peewee_multidb migrate', @LockOwner = 'Session'"
 

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from ..errors import UnknownDatabase, nearest, shown
 from ..registry import Databases, databases, registries
 
-__all__ = ["any_tenants", "is_tenant", "require_known"]
+__all__ = ["require_known", "tenancy_of"]
 
 
 def require_known(name: str, what: object, among: Collection[Databases] = ()) -> None:
@@ -26,11 +26,17 @@ def require_known(name: str, what: object, among: Collection[Databases] = ()) ->
         raise UnknownDatabase(f"{what!r}: no database is called {shown(name)}; {nearest(name, known)}.")
 
 
-def any_tenants() -> bool:
-    """Whether a registry has databases that are flagged as a tenant's, or may find some."""
-    return databases.has_tenants or any(registry.has_tenants for registry in registries())
+def tenancy_of(name: str) -> bool | None:
+    """Return whether a database is a tenant's.
 
-
-def is_tenant(name: str) -> bool:
-    """Whether a name is a tenant's in one of the registries."""
-    return databases.is_tenant(name) or any(registry.is_tenant(name) for registry in registries())
+    None where a registry that has it knows nothing of tenants: each of its databases may be one's. What
+    other registries say of theirs does not count.
+    """
+    said = [
+        registry.is_tenant(name) if registry.has_tenants else None
+        for registry in registries()
+        if registry.has(name)
+    ]
+    if True in said:
+        return True
+    return None if None in said or not said else False

@@ -16,7 +16,7 @@ from .. import scope
 from ..errors import ConfigurationError, TenantLocked, UnknownDatabase, shown
 from ..home import Home
 from ..stack import Boundary, Scope, Target
-from .known import any_tenants, is_tenant
+from .known import tenancy_of
 
 __all__ = ["current_tenant", "use_tenant"]
 
@@ -76,16 +76,14 @@ class use_tenant(scope.use_db):
     def _entered(self) -> Scope:
         self._check_known()
         around = scope.current()
-        is_strict = not any_tenants()
-        if not is_strict:
-            for name in self.names:
-                if not is_tenant(name):
-                    raise UnknownDatabase(
-                        f"{self!r}: database {shown(name)} is no tenant's: its settings lack tenant = true."
-                    )
+        for name in self.names:
+            if tenancy_of(name) is False:
+                raise UnknownDatabase(
+                    f"{self!r}: database {shown(name)} is no tenant's: its settings lack tenant = true."
+                )
         if around is not None and around.lock is not None and not self.unlock:
             around.lock.check_names((*self._meant(Scope(self, around)), *self.shared), repr(self))
-        return Boundary(self, around, TenantLock(self, is_strict))
+        return Boundary(self, around, TenantLock(self))
 
     def __repr__(self) -> str:
         inner = super().__repr__().removeprefix("use_db")
@@ -100,12 +98,11 @@ class TenantLock:
         entry: what was entered.
     """
 
-    __slots__ = ("_is_strict", "_names", "entry", "tenant")
+    __slots__ = ("_names", "entry", "tenant")
 
-    def __init__(self, entry: use_tenant, is_strict: bool) -> None:
+    def __init__(self, entry: use_tenant) -> None:
         self.tenant = entry.tenant
         self.entry = entry
-        self._is_strict = is_strict
         self._names = entry.shared.union(entry.names)
 
     def check_names(self, names: tuple[str, ...], what: str) -> None:
@@ -119,7 +116,7 @@ class TenantLock:
             TenantLocked: one may not.
         """
         for name in names:
-            if name not in self._names and (self._is_strict or is_tenant(name)):
+            if name not in self._names and tenancy_of(name) is not False:
                 raise self._refusal(what, shown(name), name)
 
     def check(self, home: Home, target: Target) -> None:
@@ -138,7 +135,7 @@ class TenantLock:
         if name is None:
             if target is home.database:
                 return
-        elif not self._is_strict:
+        elif home.registry.has_tenants:
             if not home.registry.is_tenant(name):
                 return
         elif self.entry.place(home) is None and self._is_own(home, name):

@@ -102,6 +102,14 @@ class TenantRegistry:
         """
         return name in self.entries or self._resolving.find(name) is not None
 
+    def has(self, name: str) -> bool:
+        """Whether a database is configured, or was found by the resolver already.
+
+        Args:
+            name: a database name.
+        """
+        return name in self.entries or name in self._resolving.entries
+
     async def aknows(self, name: str) -> bool:
         """Whether there is a database of that name, without keeping the event loop while the resolver looks.
 
@@ -112,7 +120,7 @@ class TenantRegistry:
             InvalidTenant: the name is not configured, and none that a tenant can have.
             ResolverFailed: the resolver could not tell.
         """
-        if name in self.entries or self.resolver is None:
+        if name in self.entries or self.resolver is None or self._resolving.is_recent(name):
             return self.knows(name)
         if getattr(self.resolver, "is_async", False):
             from playhouse.pwasyncio import greenlet_spawn  # type: ignore[import-untyped]
@@ -338,6 +346,9 @@ def _may_go(database: Any) -> bool:
     if not hasattr(database, "governor") or not is_idle(database):
         return False
     if not connections.is_async(database) or database._pool is None:
+        return True
+    if database.governed_loop.is_closed():
+        database.governed_abandon()
         return True
     # Only the event loop of the pool can close it.
     return _in_event_loop() and database.governed_loop is asyncio.get_running_loop()

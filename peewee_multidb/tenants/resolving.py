@@ -96,6 +96,15 @@ class Resolving:
             return None
         return self._ask_once(name)
 
+    def is_recent(self, name: str) -> bool:
+        """Whether `find` answers without asking the resolver.
+
+        Args:
+            name: the tenant.
+        """
+        expires = self._expires if name in self.entries else self._unknown
+        return expires.get(name, 0) > time.monotonic()
+
     def _ask_once(self, name: str) -> Entry | None:
         """Ask, or wait for the answer of whoever is asking."""
         me = threading.get_ident()

@@ -93,6 +93,7 @@ class AsyncHold:
             close_pool=self._close_pool,
             after_commit=self._after_commit,
             _run_commit_callbacks=self._run_callbacks,
+            is_held=True,
         )
         if self._is_asyncpg:
             block = functools.partial(_owning(), hold=self)

@@ -21,7 +21,7 @@ from playhouse.pool import PooledDatabase  # type: ignore[import-untyped]
 
 from ..drivers import connections, traits_of
 from ..errors import IsolationError
-from .refusing import refuse_ending
+from .refusing import is_preparing, refuse_ending
 from .turns import ThreadTurn
 
 __all__ = ["Attributes", "Hold", "Savepoints", "forked", "is_private"]
@@ -178,6 +178,7 @@ class Hold:
             rollback=self._rollback,
             after_commit=self._after_commit,
             _run_commit_callbacks=self._run_callbacks,
+            is_held=True,
         )
         if isinstance(database, PooledDatabase):
             self._attributes.put(close_all=self._close_all, manual_close=database.close)
@@ -281,7 +282,15 @@ class Hold:
     def _execute(self, sql: str, params: Any, **options: Any) -> Any:
         if getattr(self._own, "depth", 0):
             return self._plain_execute(sql, params, **options)
-        refuse_ending(self.name, self._database, sql)
+        try:
+            refuse_ending(self.name, self._database, sql)
+        except IsolationError:
+            if self._names and is_preparing(sql):
+                # As the server does with a transaction that cannot be prepared.
+                self._send(self._savepoints.undo(self._names[0]))
+                while self._names:
+                    self._leave()
+            raise
         if os.getpid() != self._process:
             raise forked(self.name)
         with self._in_turn():

@@ -79,6 +79,9 @@ class Isolation:
                     if entry.database is not None:
                         registry[name]
                         self._attach(entry)
+                for entry in list(registry.entry_by_id.values()):
+                    # What a resolver found in an earlier test is not among the configured names.
+                    self._attach(entry)
         except BaseException:
             self.end()
             raise

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from .atomics import atomic, together
 from .attempts import Attempt, Attempts
-from .block import Block, after_commit, current, enlist
+from .block import Block, after_commit, current, enlist, switch
 from .uncovered import warn_if_uncovered
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "atomic",
     "current",
     "enlist",
+    "switch",
     "together",
     "warn_if_uncovered",
 ]

@@ -21,7 +21,7 @@ from ..errors import ConfigurationError, NotAsynchronous
 from ..home import Home
 from ..registry import Databases, databases
 from .attempts import Attempts, run, run_async
-from .block import Block
+from .block import Block, current
 
 __all__ = ["atomic", "together"]
 
@@ -110,7 +110,7 @@ class atomic:
         return block
 
     def __exit__(self, *exc: Any) -> None:
-        block = self._open.pop()
+        block = self._innermost()
         if block.leave():
             block.finish(exc)
 
@@ -125,13 +125,21 @@ class atomic:
         return block
 
     async def __aexit__(self, *exc: Any) -> None:
-        block = self._open.pop()
+        block = self._innermost()
         if not block.leave():
             return
         if block.branches:
             await _bridged(block.finish, exc)
         else:
             block.finish(exc)
+
+    def _innermost(self) -> Block:
+        """Take the block that is left now: other threads and tasks may have entered this object too."""
+        block = current()
+        if block is None or block not in self._open:
+            return self._open.pop()  # left in another context than it was entered in
+        self._open.remove(block)
+        return block
 
     def _new_block(self) -> Block:
         if self._retries:

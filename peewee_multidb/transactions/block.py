@@ -19,15 +19,19 @@ from ..drivers import connections, traits_of
 from ..errors import ConfigurationError, NotAsynchronous, NotTransactional
 from ..home import Home
 from ..registry import Databases, registries
+from ..stepping import kept
 from ..twophase import MOST_BRANCHES, Branch, Commit, Gid, Log, log_of, new_gid
 from .outcome import Outcome
 
-__all__ = ["Block", "after_commit", "current", "enlist", "with_transaction"]
+__all__ = ["Block", "after_commit", "current", "enlist", "switch", "with_transaction"]
 
 _open: ContextVar[Block | None] = ContextVar("peewee_multidb_block", default=None)
 
 #: Return the innermost open block of this thread or task; None when none is open.
 current: Callable[[], Block | None] = _open.get
+
+#: Make a block, or None, the innermost one, without regard to the one before.
+switch: Callable[[Block | None], object] = _open.set
 
 
 class Block:
@@ -48,6 +52,7 @@ class Block:
         "_callbacks",
         "_covered",
         "_earlier",
+        "_end",
         "_gid",
         "_last",
         "_log",
@@ -76,6 +81,8 @@ class Block:
             self._log: Log | None = None
             self._gid: Gid | None = None
             self._last: Branch | None = None
+            #: The first database that writes, and the block that commits it.
+            self._end: tuple[str, Block | None] | None = None
         if joins:
             self._owner = _here()
             self._earlier = {id(one) for one in with_transaction()}
@@ -92,6 +99,8 @@ class Block:
     def after_commit(self, function: Callable[[], Any]) -> None:
         """Call a function once when the outermost block around this one has committed everywhere.
 
+        It is called in the scope of this moment, a tenant's lock included, wherever the commit is made.
+
         Args:
             function: takes no arguments; never called if this block or one around it is rolled back.
 
@@ -104,7 +113,7 @@ class Block:
                 "after_commit() takes a plain function: nobody would await a coroutine. Start a task in it: "
                 "after_commit(lambda: asyncio.get_running_loop().create_task(work()))."
             )
-        self._callbacks.append(function)
+        self._callbacks.append(kept(function))
 
     @property
     def databases(self) -> tuple[str, ...]:
@@ -128,6 +137,8 @@ class Block:
         if outer is not None and outer.is_joinable:
             outer.cover(database, name)
         branch = Branch(name, database)
+        if self.two_phase is not None:
+            self._require_one_end(branch)
         if self.two_phase is None or not branch.is_outermost:
             branch.begin()
         else:
@@ -171,6 +182,40 @@ class Block:
             )
         self.add(name, database)
 
+    def _require_one_end(self, branch: Branch) -> None:
+        """See that what this block writes is committed in two phases, here or by one block around it.
+
+        Raises:
+            NotTransactional: a database would commit apart from another.
+        """
+        assert self.two_phase is not None
+        entry = self.two_phase[0].entry_of(branch.database)
+        if is_held(branch.database) or (entry is not None and entry.read_only):
+            return
+        end = self if branch.is_outermost else self._ending(branch.database)
+        if self._end is None:
+            self._end = (branch.name, end)
+            return
+        name, other = self._end
+        if end is other and end is not None and end.two_phase is not None:
+            return
+        inside = name if other is not self else branch.name
+        raise NotTransactional(
+            f"two_phase: {name!r} and {branch.name!r} would not commit together: {inside!r} is in a "
+            "transaction already, which ends apart from this block. Say two_phase=True in the outermost "
+            "block, with all databases in it, or leave the transaction before this block."
+        )
+
+    def _ending(self, database: Any) -> Block | None:
+        """Return the block around this one that ends the transaction of a database, if it is one."""
+        block = self.outer
+        while block is not None:
+            for branch in block.branches:
+                if branch.database is database and branch.is_outermost:
+                    return block
+            block = block.outer
+        return None
+
     def has(self, database: Any) -> bool:
         """Whether a database is in this block or one around it."""
         return id(database) in self._covered or (self.outer is not None and self.outer.has(database))
@@ -185,14 +230,19 @@ class Block:
         assert self.two_phase is not None
         registry, place = self.two_phase
         database = branch.database
+        entry = registry.entry_of(database)
+        if is_held(database) or (entry is not None and entry.read_only):
+            branch.begin()
+            return
+        if entry is None:
+            raise ConfigurationError(
+                f"two_phase: {branch.name!r} is not a database of the registry, where recover() would look "
+                "for what a crash leaves in doubt. Add it there, or name its own: atomic(..., registry=...)."
+            )
         if self._log is None:
             log = log_of(registry, place)
             self._gid = new_gid(log.run(lambda: log.id))
             self._log = log
-        entry = registry.entry_of(database)
-        if entry is not None and entry.read_only:
-            branch.begin()
-            return
         if traits_of(database).engine == "mysql" and database.is_closed():
             database.connect()  # it is the version that tells
         two_phase = traits_of(database).two_phase
@@ -254,8 +304,9 @@ class Block:
             if branches[0].xid is not None:
                 branches[0].take_callbacks()
             branches[0].leave(exc)
-            if outer is not None and branches[0].is_outermost:
-                outer.note_commit()
+            if branches[0].is_outermost:
+                # Before the callbacks: what they raise is no reason to run the block again.
+                self.note_commit()
         elif branches:
             commit = self._commit()
             pending = self._finish_several(exc, commit)
@@ -271,7 +322,7 @@ class Block:
                 commit.warn(pending)
 
     def note_commit(self) -> None:
-        """Note that a block inside has committed something that this one does not roll back."""
+        """Note that something is committed that neither this block nor one around it rolls back."""
         self.has_committed = True
         if self.outer is not None:
             self.outer.note_commit()
@@ -292,6 +343,7 @@ class Block:
         for branch in self.branches:
             branch.take_callbacks()
         outcome = Outcome(exc)
+        outcome.check(self.branches)
         if commit is None:
             outcome.end(self.branches)
         else:
@@ -302,16 +354,16 @@ class Block:
             if branch.name in outcome.committed:
                 call_all([one for one in branch.callbacks if causality.is_note(one)])
                 branch.callbacks = [one for one in branch.callbacks if not causality.is_note(one)]
-        if outcome.committed and self.outer is not None:
-            self.outer.note_commit()
         if outcome.committed:
-            self.has_committed = True
+            self.note_commit()
         outcome.finish()
         return outcome.pending
 
 
 def after_commit(function: Callable[[], Any]) -> Callable[[], Any]:
     """Call a function once when the open `atomic` blocks of this thread or task have committed everywhere.
+
+    It is called in the scope of this moment, a tenant's lock included, wherever the commit is made.
 
     Args:
         function: takes no arguments. It is called at once if no block is open, and never if the block that
@@ -333,6 +385,11 @@ def after_commit(function: Callable[[], Any]) -> Callable[[], Any]:
 
 #: Who calls what is due after a commit, in the place of `call_all`: a test that keeps it; the last one here.
 callers: list[Callable[[Callable[[], Any]], object]] = []
+
+
+def is_held(database: Any) -> bool:
+    """Whether a test holds the database's transaction, which nothing is to commit: see `testing.holding`."""
+    return getattr(database, "is_held", False) is True
 
 
 def call_all(functions: list[Callable[[], Any]]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,15 +10,6 @@ from ..errors import PartialCommit
 from ..twophase import Branch, Commit
 
 __all__ = ["Outcome"]
-
-
-def _require_alive(branch: Branch) -> None:
-    try:
-        branch.require_alive()
-    except BaseException as error:
-        with contextlib.suppress(Exception):  # the error that is under way says why
-            branch.leave((type(error), error, error.__traceback__))
-        raise
 
 
 class Outcome:
@@ -42,18 +32,32 @@ class Outcome:
         self._rolled_back: list[str] = []
         self._unknown: list[str] = []
 
-    def end(self, branches: Sequence[Branch], commits: bool = True) -> None:
-        """End each transaction in one phase, the last one first.
+    def check(self, branches: Sequence[Branch]) -> None:
+        """See that no server has given its transaction up, before the first one commits.
 
         Args:
             branches: the databases.
-            commits: whether that makes anything durable: not where only readers and savepoints are left.
         """
-        several = sum(branch.is_outermost for branch in branches) > 1
-        for branch in reversed(branches):
+        if self._exc[0] is not None:
+            return
+        for branch in branches:
             try:
-                if several and branch.is_outermost and self._seen()[0] is None:
-                    _require_alive(branch)
+                branch.require_alive()
+            except BaseException as error:
+                self._failure = (branch.name, error)
+                return
+
+    def end(self, branches: Sequence[Branch], commits: bool = True) -> None:
+        """End each transaction in one phase, the last one first, and then the savepoints.
+
+        Args:
+            branches: the databases.
+            commits: whether that makes anything durable: not where only readers are left.
+        """
+        # A savepoint that is released cannot be undone any more when a commit fails.
+        savepoints = [branch for branch in branches if not branch.is_outermost]
+        for branch in (*(one for one in reversed(branches) if one.is_outermost), *reversed(savepoints)):
+            try:
                 branch.leave(self._seen())
             except BaseException as error:
                 self._failed(branch, error)

@@ -18,7 +18,7 @@ import peewee
 
 from ..drivers import traits_of
 
-__all__ = ["ASK", "COMMIT", "ROLLBACK", "Decision", "Decisions"]
+__all__ = ["ASK", "COMMIT", "ROLLBACK", "Decision", "Decisions", "Finished"]
 
 COMMIT = "commit"
 ROLLBACK = "rollback"
@@ -66,8 +66,6 @@ class Decisions:
 
     def __init__(self, database: Any) -> None:
         self.database = database
-        self._finished: list[str] = []
-        self._lock = threading.Lock()
 
     def create(self) -> None:
         """Make the table where it is missing; not inside a transaction."""
@@ -116,18 +114,22 @@ class Decisions:
             marks = ", ".join([self.database.param] * len(piece))
             self.database.execute_sql(f"{DELETE}({marks})", tuple(piece))
 
-    def note_finished(self, gid: str) -> list[str]:
-        """Note that every database has done what was decided.
 
-        Returns:
-            Names to `forget` now, if there are enough for a statement.
-        """
+class Finished:
+    """Transactions whose decisions nobody will ask for any more, until they are enough for a statement."""
+
+    def __init__(self) -> None:
+        self._gids: list[str] = []
+        self._lock = threading.Lock()
+
+    def note(self, gid: str) -> list[str]:
+        """Add one; return those to forget now."""
         with self._lock:
-            self._finished.append(gid)
-            if len(self._finished) < BATCH:
+            self._gids.append(gid)
+            if len(self._gids) < BATCH:
                 return []
-            finished, self._finished = self._finished, []
-            return finished
+            gids, self._gids = self._gids, []
+            return gids
 
 
 def make_table(database: Any, table: str, columns: str) -> None:

@@ -8,6 +8,7 @@ that it is about.
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import threading
 import time
@@ -23,12 +24,14 @@ from ..drivers import connections, failures, open_server
 from ..drivers.sqlite import SqliteDatabase
 from ..errors import ConfigurationError, nearest
 from ..registry import Databases
-from .decisions import ROLLBACK, Decision, Decisions, make_table
+from .decisions import ROLLBACK, Decision, Decisions, Finished, make_table
 from .ids import new_log_id
 
 __all__ = ["DEFAULT_LOG", "Log", "log_of"]
 
 T = TypeVar("T")
+
+logger = logging.getLogger("peewee_multidb")
 
 #: The file of the log unless the registry's ``transaction_log`` names another, in the working directory.
 DEFAULT_LOG = "multidb-transactions.db"
@@ -58,8 +61,11 @@ class Log:
         self.name = name
         self.decisions = Decisions(database)
         self._id: str | None = None
-        #: Databases, other than that of the log, that are known to have the table of decisions.
-        self._ready: dict[int, weakref.ref[Any]] = {}
+        #: Which file it was when `id` was read; None for a database.
+        self._file: tuple[int, int] | None = None
+        #: The tables of decisions in other databases, each with a reference to its Database object.
+        self._ready: dict[int, tuple[weakref.ref[Any], Finished]] = {}
+        self._finished = Finished()
         # One connection for all threads: their decisions are written one after the other anyway.
         self._lock: Any = threading.RLock() if is_own and not connections.is_async(database) else None
         _logs.add(self)
@@ -81,15 +87,16 @@ class Log:
         Raises:
             peewee.DatabaseError: it cannot be read or made.
         """
-        if self._id is None:
-            with self._using():
+        with self._using():
+            if self._id is None:
                 if self.database.in_transaction():
                     raise ConfigurationError(
                         f"{self.label}, the transaction log, has a transaction open. Begin the two-phase "
                         "block outside of it, or give it a URL in the registry instead of a Database object."
                     )
                 self._id = self._afresh(self._identity)
-        return self._id
+                self._file = self._file_now()
+            return self._id
 
     def _identity(self) -> str:
         make_table(self.database, SEEN, SEEN_COLUMNS)
@@ -117,9 +124,9 @@ class Log:
             peewee.DatabaseError: it has none and lets nobody make it.
         """
         known = self._ready.get(id(database))
-        if known is None or known() is not database:
+        if known is None or known[0]() is not database:
             Decisions(database).create()
-            self._ready[id(database)] = weakref.ref(database)
+            self._ready[id(database)] = (weakref.ref(database), Finished())
 
     def write(self, gid: str, outcome: str, names: Iterable[str], place: str = "") -> None:
         """Write a decision durably.
@@ -129,6 +136,11 @@ class Log:
             Exception: it may be written; `settle` finds out.
         """
         with self._using():
+            if self._file is not None and self._id is None:
+                raise NotWritten(
+                    f"{self.label} was removed or replaced since the block began. (It must stay where it is: "
+                    "what was decided in the old one is lost with it.)"
+                )
             begun = False
             try:
                 self._afresh(self.database.begin)
@@ -148,11 +160,13 @@ class Log:
                     self.database.rollback()
                 raise
 
-    def settle(self, gid: str, tries: int = 3) -> Decision:
+    def settle(self, gid: str, alone: bool = True, tries: int = 3) -> Decision:
         """Decide against a transaction unless it is decided, and return what holds.
 
         Args:
             gid: its name.
+            alone: whether nobody else can be about to write a decision to commit: then a file that takes no
+                writes answers as well.
             tries: how often, with a pause of a tenth of a second in between.
 
         Raises:
@@ -166,7 +180,7 @@ class Log:
                     return self.decisions.settle(gid, ROLLBACK)
                 except Exception:
                     tries -= 1
-                    found = self._found(gid) if self.is_file else None
+                    found = self._found(gid) if self.is_file and alone else None
                     if found is not None:
                         return found
                     if not tries:
@@ -214,12 +228,17 @@ class Log:
                 if gid not in kept:
                     self.database.execute_sql(f"DELETE FROM {SEEN} WHERE gid = {mark}", (gid,))
 
-    def finished(self, gid: str) -> None:
-        """Note that every database has done what was decided."""
-        gone = self.decisions.note_finished(gid)
-        if gone:
-            with contextlib.suppress(Exception):  # `recover` deletes them too
-                self.forget(gone)
+    def finished(self, gid: str, last: Any = None) -> list[str]:
+        """Note that every database has done what was decided.
+
+        Args:
+            gid: the transaction.
+            last: the Database object of its last resource, if that has a decision of its own.
+
+        Returns:
+            Names to `forget` now, in the last resource first, if there are enough for a statement.
+        """
+        return (self._finished if last is None else self._ready[id(last)][1]).note(gid)
 
     def close(self) -> None:
         """Close its connection, if it has one of its own."""
@@ -242,7 +261,24 @@ class Log:
             yield
             return
         with self._lock:
+            self._see_file()
             yield
+
+    def _see_file(self) -> None:
+        """Let go of a file that is not there any more under its name: nobody would find what is written."""
+        if self._file is not None and self._id is not None and self._file_now() != self._file:
+            logger.error("%s was removed or replaced while this program runs", self.label)
+            self._id = None
+            connections.drop(self.database)
+
+    def _file_now(self) -> tuple[int, int] | None:
+        if not self.is_file:
+            return None
+        try:
+            found = Path(self.database.database).stat()
+        except OSError:
+            return (0, 0)
+        return found.st_dev, found.st_ino
 
     def run(self, action: Callable[[], T]) -> T:
         """Do something with the log; in asyncio's bridge, in a thread, since a disk takes its time."""

@@ -16,7 +16,7 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Callable, Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import peewee
 
@@ -77,18 +77,17 @@ class Commit:
             Exception: what a database said when it was to prepare; everything is rolled back.
         """
         try:
-            for branch in (*self._branches, *self._single()):
-                branch.require_alive()
             for branch in self._branches:
                 self._promised.append(branch)
                 branch.prepare()
         except BaseException as error:
             self._give_up(error)
+        last = self._last
         self._decide()
         self.is_committed = True
         pending = self._tell(True)
         if not pending:
-            self._log.run(lambda: self._log.finished(self._gid))
+            self._tidy(None if last is None or self._is_log else last.database)
         if self._interrupt is not None:
             self.warn(pending)
             raise self._interrupt
@@ -103,6 +102,16 @@ class Commit:
                 f"seen, and stays locked, until then. {NEXT}. (The transaction is {self._gid}.)",
                 InDoubt,
             )
+
+    def _tidy(self, last: Any) -> None:
+        """Note that all is done; delete decisions when there are enough. What is left, `recover` deletes."""
+        gone = self._log.finished(self._gid, last)
+        if gone:
+            with contextlib.suppress(Exception):
+                if last is not None:
+                    # There first: without the row of the log, nobody would know that there is one.
+                    Decisions(last).forget(gone)
+                self._log.run(lambda: self._log.forget(gone))
 
     # The decision
 
@@ -160,7 +169,7 @@ class Commit:
         """
         try:
             outcome = ask()
-        except Exception as again:
+        except BaseException as again:
             names = [*self._names, *(branch.name for branch in self._single())]
             undecided = PartialCommit(
                 f"The answer of {where} to the decision got lost ({type(error).__name__}: {error}), and it "
@@ -169,11 +178,11 @@ class Commit:
                 f"(The transaction is {self._gid}.)",
                 unknown=names,
             )
-            for branch in self._single():
-                self._leave(branch, error)
-            if isinstance(error, Exception):
-                raise undecided from error
-            raise error from undecided
+            self._let_go(error)
+            for interrupt in (error, again):
+                if not isinstance(interrupt, Exception):
+                    raise interrupt from undecided
+            raise undecided from error
         if outcome == wanted:
             if not isinstance(error, Exception):
                 self._interrupt = error
@@ -215,13 +224,31 @@ class Commit:
                 except Exception:
                     raise
                 except BaseException as interrupt:
-                    # It comes but once, and to stop half-way is what this is all about to avoid.
+                    # To stop half-way is what this is all about to avoid.
                     self._interrupt = self._interrupt or interrupt
                     branch.finish(commit)
-            except Exception as error:
-                logger.warning("two-phase transaction %s, database %r: %s", self._gid, branch.name, error)
+            except BaseException as error:
+                logger.warning("two-phase transaction %s, database %r: %r", self._gid, branch.name, error)
+                self._leave_pending(branch, commit, isinstance(error, Exception))
                 pending.append(branch)
         return pending
+
+    @staticmethod
+    def _leave_pending(branch: Branch, commit: bool, is_failed: bool) -> None:
+        # MariaDB and MySQL let nobody at it that a connection holds.
+        with contextlib.suppress(BaseException):
+            connections.drop(branch.database)
+        if not is_failed and connections.is_async(branch.database):
+            # This task is cancelled at each step, as anyio does it; another one is not.
+            connections.in_background([branch.database], lambda: branch.finish(commit), lambda: None)
+
+    def _let_go(self, error: BaseException) -> None:
+        """Leave to `recover` what is in doubt."""
+        for branch in self._single():
+            self._leave(branch, error)
+        for branch in self._promised:
+            with contextlib.suppress(BaseException):
+                connections.drop(branch.database)
 
     def _roll_back(self, error: BaseException) -> list[Branch]:
         for branch in self._single():

@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from ..drivers import connections, failures, races, traits_of
-from ..errors import MultiDBError, NotAsynchronous
+from ..errors import MultiDBError, NotAsynchronous, UnknownDatabase
 from ..registry import Databases, databases
 from .branches import PAUSE, finish_prepared, listed
 from .decisions import ASK, COMMIT, ROLLBACK, Decision, Decisions
@@ -48,7 +48,7 @@ class Recovered:
         transaction: its name on the server.
         state: ``"committed"`` or ``"rolled back"``, which it is now, or would be but for ``dry_run``;
             ``"waiting"``, since its program may still be at it; ``"failed"``; or ``"foreign"``, of another
-            log, which is not touched.
+            log or in a database of another registry, which is not touched.
         reason: why, in a sentence.
     """
 
@@ -182,11 +182,16 @@ class _Recovery:
             decided = self._log.run(self._log.every)
         else:
             own, decided = "", []
-        found = list(self._found())
+        found = list(self._found(decided))
         mine = [one for one in found if one.gid.log == own]
         for one in found:
             if one.gid.log != own:
-                self._note(one, FOREIGN, f"another log decides about it, of the id {one.gid.log}")
+                self._note(
+                    one,
+                    FOREIGN,
+                    f"another log decides about it, of the id {one.gid.log}, and here is {self._log.label}; "
+                    "recover with that one",
+                )
         settled: dict[str, tuple[str | None, str]] = {}
         for one in mine:
             if one.gid.text not in settled:
@@ -199,12 +204,25 @@ class _Recovery:
         self._give_back()
         return self._report
 
-    def _found(self) -> Iterator[_Found]:
+    def _found(self, decided: list[Decision]) -> Iterator[_Found]:
         """Yield what the servers have prepared, each once."""
         seen: set[str] = set()
-        for name in self._registry.names:
+        # Those that a resolver finds are not all known here; decisions name some.
+        meant = [name for one in decided if one.outcome != ROLLBACK for name in one.names]
+        for name in dict.fromkeys([*self._registry.names, *meant]):
             try:
                 database, xids = self._listed(name)
+            except UnknownDatabase:
+                self._report.transactions.append(
+                    Recovered(
+                        name,
+                        next(one.gid for one in decided if name in one.names),
+                        FOREIGN,
+                        "it is decided, and the registry has no database of this name to ask whether it "
+                        f"followed (of {meant.count(name)} such decisions); use settings that have it",
+                    )
+                )
+                continue
             except Exception as error:
                 self._report.unreachable[name] = f"{type(error).__name__}: {error}"
                 continue
@@ -232,6 +250,11 @@ class _Recovery:
 
     @staticmethod
     def _prepared(database: Any) -> list[str]:
+        # A standby does not list what is prepared, and has all of it once it is promoted.
+        if traits_of(database).engine == "postgresql" and _first(database, "SELECT pg_is_in_recovery()"):
+            raise MultiDBError(
+                "the server is a standby, which does not tell what is prepared; only a primary does"
+            )
         if traits_of(database).engine == "mysql" and database.is_closed():
             database.connect()  # it is the version that tells
         two_phase = traits_of(database).two_phase
@@ -262,7 +285,7 @@ class _Recovery:
                 return None, why
             if self._dry_run:
                 return ROLLBACK, why
-            found = log.run(lambda: log.settle(gid.text))
+            found = log.run(lambda: log.settle(gid.text, alone=gid.is_orphaned))
         else:
             why = f"{log.label} says so"
         return self._ask(gid, found) if found.outcome == ASK else (found.outcome, why)
@@ -375,3 +398,7 @@ class _Recovery:
                 if connections.is_async(database):
                     continue  # its task gives it back
                 connections.give_back(database)
+
+
+def _first(database: Any, sql: str) -> Any:
+    return database.execute_sql(sql).fetchone()[0]

@@ -12,7 +12,6 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 
 import peewee
 
@@ -32,6 +31,8 @@ __all__ = ["Asker", "Found"]
 WORKERS = 8
 #: Seconds that a server may take to accept a connection.
 PATIENCE = 3
+#: Seconds that a round waits for a database. One that takes longer is asked again when it has answered.
+LONGEST = 5
 #: Databases that are asked; who has more chooses some by ``names``.
 MANY = 100
 
@@ -84,6 +85,9 @@ class Asker:
         self._lock = threading.Lock()
         self._first = threading.Event()
         self._stop = threading.Event()
+        #: Since when each database is asked that has not answered yet.
+        self._busy: dict[str, float] = {}
+        self._answered = threading.Condition()
         self._thread: threading.Thread | None = None
         self._process = 0
         self.asked: float | None = None
@@ -98,7 +102,7 @@ class Asker:
         with self._lock:
             if self._process != os.getpid() and not self._stop.is_set():
                 self._process = os.getpid()
-                self._twins = {}
+                self._twins, self._busy, self._answered = {}, {}, threading.Condition()
                 self._first = threading.Event()
                 self._thread = threading.Thread(target=self._run, name="multidb-status", daemon=True)
                 self._thread.start()
@@ -107,10 +111,14 @@ class Asker:
 
     def close(self) -> None:
         """Ask no more."""
-        self._stop.set()
+        with self._answered:
+            self._stop.set()
+            self._answered.notify_all()
         thread = self._thread
         if thread is not None and thread.is_alive() and thread is not threading.current_thread():
             thread.join()
+        with self._answered:
+            self._answered.wait_for(lambda: not self._waited_for(), PATIENCE)
 
     def found(self) -> list[Found]:
         """Return what is known, in the order of the settings."""
@@ -146,9 +154,42 @@ class Asker:
         found = {n: before.get(n) or Found(n, _engine(entry.settings)) for n, entry in entries.items()}
         # What has answered shows at once, whoever is still waited for.
         self._found = found
-        with ThreadPoolExecutor(min(WORKERS, max(1, len(entries))), "multidb-status") as workers:
-            list(workers.map(lambda name: self._ask(found[name], entries[name]), entries))
+        answered, busy = self._answered, self._busy
+        with answered:
+            waiting = deque(name for name in entries if name not in busy)
+            while not self._stop.is_set():
+                since = self._waited_for()
+                if waiting and len(since) < WORKERS:
+                    name = waiting.popleft()
+                    busy[name] = time.monotonic()
+                    work = (found[name], entries[name], answered, busy)
+                    threading.Thread(
+                        target=self._ask_apart, args=work, name="multidb-status", daemon=True
+                    ).start()
+                elif since:
+                    answered.wait(max(0.01, min(since) + LONGEST - time.monotonic()))
+                elif not waiting:
+                    break
+            for name in busy.keys() & found.keys():
+                self._has_failed(found[name], f"no answer in {LONGEST} seconds")
+                found[name].servers = []
         self.asked = time.time()
+
+    def _waited_for(self) -> list[float]:
+        """Return since when each of those is asked that may still answer in time."""
+        now = time.monotonic()
+        return [since for since in self._busy.values() if now - since < LONGEST]
+
+    def _ask_apart(
+        self, found: Found, entry: Entry, answered: threading.Condition, busy: dict[str, float]
+    ) -> None:
+        """Ask one database, in a thread that is left behind and holds up nobody if no answer comes."""
+        try:
+            self._ask(found, entry)
+        finally:
+            with answered:
+                busy.pop(found.name, None)
+                answered.notify_all()
 
     def _ask(self, found: Found, entry: Entry) -> None:
         try:
@@ -161,9 +202,13 @@ class Asker:
             finally:
                 twin.close()
         except (peewee.PeeweeException, MultiDBError, OSError, ValueError, RuntimeError) as error:
-            found.problem = f"{type(error).__name__}: {error}"
-            found.rates.append(None)
-            found.counted = None
+            self._has_failed(found, f"{type(error).__name__}: {error}")
+
+    @staticmethod
+    def _has_failed(found: Found, problem: str) -> None:
+        found.problem = problem
+        found.rates.append(None)
+        found.counted = None
 
     def _look(self, found: Found, twin: Databases) -> None:
         database = twin[found.name]

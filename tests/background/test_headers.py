@@ -21,6 +21,7 @@ from peewee_multidb import (
     NoDatabaseSelected,
     TenantLocked,
     all_shards,
+    atomic,
     causal_token,
     current_db,
     current_tenant,
@@ -37,6 +38,7 @@ from peewee_multidb.background import HEADER, scope_from_headers, scope_headers
 from peewee_multidb.causality import current_unit
 from peewee_multidb.errors import ScopeRefused
 from peewee_multidb.scope import current
+from peewee_multidb.transactions import block
 
 KEY = "a key that is long enough for tests"
 
@@ -331,7 +333,9 @@ def test_what_a_job_enters_and_does_not_leave_is_gone_with_it() -> None:
         with scope_from_headers(headers):
             use_db("default").__enter__()
             use_tenant("acme").__enter__()
+            atomic().__enter__()
         assert current() is before and current_db(Plain) == "b"
+        assert block.current() is None
 
 
 def test_what_was_written_is_read_by_the_job_from_the_primary(postgres_cluster_settings: Any) -> None:

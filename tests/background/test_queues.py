@@ -176,6 +176,33 @@ def test_an_rq_worker_runs_each_job_for_its_tenant(tenants: Urls, redis_url: str
     connection.close()
 
 
+def test_an_rq_worker_that_was_told_nothing_is_configured_by_the_module_of_its_job(
+    tenants: Urls, redis_url: str, tmp_path: Path
+) -> None:
+    from redis import Redis
+    from rq import Queue
+
+    from peewee_multidb.background.rq import ScopedJob
+
+    module = "from tests.background.jobs import configure, write\nconfigure()\n"
+    (tmp_path / "jobs_of_the_shop.py").write_text(module + "def sell(name):\n    return write(name)\n")
+    with Redis.from_url(redis_url) as connection:
+        with use_tenant("acme"):
+            job = Queue("own", connection=connection, job_class=ScopedJob).enqueue(
+                "jobs_of_the_shop.sell", "acme"
+            )
+        command = ("rq.cli", "worker", "--burst", "--job-class", "peewee_multidb.background.rq.ScopedJob")
+        paths = f"{tmp_path}{os.pathsep}{ROOT}"
+        environment = {**os.environ, "PYTHONPATH": paths, "PYTHONWARNINGS": "ignore"}
+        done = subprocess.run(
+            [sys.executable, "-m", *command, "--url", redis_url, "own"],
+            env=environment, cwd=ROOT, capture_output=True, text=True, timeout=120,
+        )  # fmt: skip
+        job.refresh()
+        assert job.return_value() == "acme", done.stderr
+    assert jobs.rows(tenants)["acme"] == [("acme", "")]
+
+
 # Dramatiq
 
 

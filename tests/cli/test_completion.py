@@ -6,21 +6,30 @@ import shutil
 import subprocess
 
 import pytest
+from click.testing import CliRunner
 
+from peewee_multidb import databases
+from peewee_multidb.cli.group import cli
 from tests.cli.conftest import Project
 
 
-def completed(project: Project, line: str) -> list[str]:
+def completed(project: Project, line: str, *, apart: bool = False) -> list[str]:
+    """Return what a shell would offer; asked in this process, or as a shell does it in one of its own."""
     words = line.split(" ")
-    done = project.apart(
-        env={"_MULTIDB_COMPLETE": "bash_complete", "COMP_WORDS": line, "COMP_CWORD": str(len(words) - 1)}
-    )
-    assert done.stderr == ""
-    return [one.partition(",")[2] for one in done.stdout.split()]
+    env = {"_MULTIDB_COMPLETE": "bash_complete", "COMP_WORDS": line, "COMP_CWORD": str(len(words) - 1)}
+    if apart:
+        done = project.apart(env=env)
+        out, err = done.stdout, done.stderr
+    else:
+        result = CliRunner().invoke(cli, [], env=env, prog_name="multidb")
+        databases.configure({})
+        out, err = result.stdout, result.stderr
+    assert err == ""
+    return [one.partition(",")[2] for one in out.split()]
 
 
 def test_commands_options_databases_and_models_are_completed(project: Project) -> None:
-    assert completed(project, "multidb sta") == ["status"]
+    assert completed(project, "multidb sta", apart=True) == ["status"]
     assert completed(project, "multidb status sh") == ["shard1", "shard2"]
     assert completed(project, "multidb copy default archive U") == ["User"]
     assert "--watch" in completed(project, "multidb status --w")

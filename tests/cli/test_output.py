@@ -7,8 +7,10 @@ from typing import Any
 
 import peewee
 import pytest
+from click.testing import CliRunner
 
-from peewee_multidb import errors
+from peewee_multidb import Databases, errors
+from peewee_multidb.cli.context import App, command
 from peewee_multidb.cli.output import EXIT_CODES, Output, exit_code, shown_bytes
 from tests.cli.conftest import Project
 
@@ -50,7 +52,22 @@ def test_an_unexpected_error_says_so_and_debug_shows_where(project: Project) -> 
     assert result.exit_code == 70
     assert result.stderr == "error: KeyError: 'key' (--debug shows where)\n"
     result = project("shell", "--debug", "-c", "{}['key']")
-    assert isinstance(result.exception, KeyError)
+    assert result.exit_code == 70
+    assert "Traceback (most recent call last)" in result.stderr and "KeyError: 'key'" in result.stderr
+
+
+def test_debug_changes_no_exit_code(project: Project) -> None:
+    project.write("raise ValueError('no')")
+    plain, debug = project("models"), project("models", "--debug")
+    assert plain.exit_code == debug.exit_code == 3
+    assert debug.stderr.endswith(plain.stderr) and "Traceback" in debug.stderr
+
+
+def test_a_module_that_ends_the_program_is_an_error_of_the_models(project: Project) -> None:
+    project.write("import sys\nsys.exit(0)")
+    result = project("models")
+    assert result.exit_code == 3
+    assert "cannot be imported: SystemExit: 0" in result.stderr
 
 
 def test_a_table_in_a_pipe_has_each_row_in_one_line(project: Project) -> None:
@@ -82,3 +99,27 @@ def test_text_is_no_markup(capsys: pytest.CaptureFixture[str]) -> None:
     out.table(["a [red]"], [["[/nothing]"]])
     printed: Any = capsys.readouterr().out
     assert "[bold]x[/] :smile:" in printed and "[/nothing]" in printed
+
+
+def test_json_has_no_numbers_that_json_has_not(capsys: pytest.CaptureFixture[str]) -> None:
+    def refuse(name: str) -> None:
+        raise AssertionError(name)
+
+    Output().data({"lag": float("inf"), "params": [float("nan"), 1.5]})
+    found = json.loads(capsys.readouterr().out, parse_constant=refuse)
+    assert found == {"lag": "inf", "params": ["nan", 1.5]}
+
+
+@pytest.mark.parametrize(("answer", "code"), [("y\n", 0), ("n\n", 5), ("\n", 5), ("", 130)])
+def test_who_says_no_is_told_that_nothing_was_changed(answer: str, code: int) -> None:
+    done = []
+
+    @command("burn")
+    def burn(app: App) -> None:
+        app.confirm("Burn it?")
+        done.append(True)
+
+    result = CliRunner().invoke(burn, input=answer, obj=App(Databases(), configured=True))
+    assert result.exit_code == code, result.output
+    assert bool(done) is (code == 0)
+    assert ("nothing was changed" in result.stderr) is (code == 5)

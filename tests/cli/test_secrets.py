@@ -65,7 +65,7 @@ def test_no_output_of_a_command_has_a_secret(
     (filled.folder / "secret").write_text("Xq7-file-secret\n")
     monkeypatch.setenv("OTHER", "Xq7-env-secret")
     calls = CALLS.get(name, [[name], [name, "--help"]])
-    for call in [*calls, *([*call, "--json"] for call in calls)]:
+    for call in [*calls, *([*call, more] for call in calls for more in ("--json", "--debug"))]:
         result = filled(*call)
         printed = result.output
         if result.exception is not None and not isinstance(result.exception, SystemExit):
@@ -90,3 +90,10 @@ def test_settings_that_are_wrong_do_not_show_one_either(project: Project, broken
         result = project(*call)
         assert result.exit_code == 3
         assert "Xq7-url-secret" not in result.output
+
+
+def test_a_traceback_shows_no_password_of_a_url_that_was_never_configured(project: Project) -> None:
+    project.write("raise ValueError('postgresql://app:Xq7-url-secret@h/x')")
+    result = project("models", "--debug")
+    assert result.exit_code == 3 and "Traceback" in result.stderr
+    assert "Xq7-url-secret" not in result.output

@@ -111,7 +111,7 @@ def test_a_table_with_rows_is_refused_or_added_to() -> None:
     copy("default", "other")
     with pytest.raises(CopyRefused, match=r"'person' of 'other' is not empty.*append=True"):
         copy("default", "other")
-    with pytest.raises(peewee.IntegrityError):
+    with pytest.raises(CopyError, match=r"'person'.*IntegrityError"):
         copy("default", "other", append=True)
     with use_db("other"):
         for model in reversed(MODELS):

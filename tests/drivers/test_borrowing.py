@@ -133,6 +133,30 @@ def test_a_thread_that_goes_on_after_the_end_gives_back_when_it_is_done(pooled: 
     assert not pooled._in_use
 
 
+def test_what_was_dropped_where_a_lock_was_taken_does_not_wait_for_the_next_work(pooled: Any) -> None:
+    other, work = Borrowed.begin(), Borrowed.begin()
+    has_counted, may_end = threading.Event(), threading.Event()
+
+    def use() -> None:
+        count(pooled)
+        has_counted.set()
+        may_end.wait()
+
+    with ThreadPoolExecutor(1) as pool:
+        done = pool.submit(contextvars.copy_context().run, use)
+        has_counted.wait()
+        work.end()
+        # As if another thread were just opening a connection.
+        with pooled._lock:
+            may_end.set()
+            done.result()
+            pool.shutdown()
+            gc.collect()
+            kept = len(pooled._in_use)
+    other.end()
+    assert (kept, len(pooled._in_use)) == (1, 0)
+
+
 def test_work_that_nobody_ends_is_given_back_with_its_context(pooled: Any) -> None:
     def begin() -> None:
         Borrowed.begin()

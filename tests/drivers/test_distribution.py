@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from peewee_multidb.config import _toml_loader
+from peewee_multidb.tomlfile import _loader
 from tests.pages import Page
 
 ROOT = Path(__file__).parents[2]
@@ -99,7 +99,7 @@ USE = """
 
 
 def test_the_driver_of_the_manual_is_installed_and_used_by_its_url(tmp_path: Path) -> None:
-    project = _toml_loader()(shown("pyproject.toml"))
+    project = _loader()(shown("pyproject.toml"))
     points = project["project"]["entry-points"][GROUP]
     module = shown("memory_driver.py")
     assert points == {"memory": "memory_driver:MemoryDriver"}

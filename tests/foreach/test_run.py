@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import subprocess
@@ -52,6 +53,23 @@ def create(name: str) -> str:
 def texts(name: str) -> list[str]:
     with use_db(name):
         return [note.text for note in Note.select()]
+
+
+def test_the_report_is_in_the_order_of_the_names_whoever_is_done_first(tenants: Path) -> None:
+    done = {name: threading.Event() for name in NAMES[:4]}
+    after = dict(itertools.pairwise(NAMES[:4]))
+
+    def backwards(name: str) -> str:
+        if name in after:
+            assert done[after[name]].wait(30)
+        done[name].set()
+        if name in NAMES[:2]:
+            raise ValueError
+        return name
+
+    report = for_each_database(backwards, NAMES[:4], registry=own, workers=4)
+    assert (list(report.failed), list(report.results)) == (list(NAMES[:2]), list(NAMES[2:4]))
+    assert list(report.seconds) == list(NAMES[:4])
 
 
 def test_each_database_is_visited_once_and_its_row_lies_there(tenants: Path) -> None:

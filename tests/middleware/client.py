@@ -12,8 +12,9 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -106,6 +107,29 @@ class Server:
         answer = self.raw("\r\n".join([*lines, "", ""]).encode("latin-1"))
         assert answer is not None, f"{self.name} hung up: {self.logged()[-4000:]}"
         return answer
+
+    def at_once(self, target: str, tenants: Sequence[str | None], body: bytes = b"") -> str:
+        """Send a request of each tenant on one connection, all before the first answer; return the answers.
+
+        Args:
+            body: what the first request sends.
+        """
+        content = b""
+        for number, tenant in enumerate(tenants):
+            lines = [f"GET {target} HTTP/1.1", "Host: example.com"]
+            lines += [] if tenant is None else [f"X-Tenant: {tenant}"]
+            lines += [f"Content-Length: {len(body)}"] if number == 0 and body else []
+            lines += ["Connection: close"] if number == len(tenants) - 1 else []
+            content += "\r\n".join([*lines, "", ""]).encode() + (b"" if number else body)
+        with self.connect() as connection:
+            sending = threading.Thread(target=connection.sendall, args=[content])
+            sending.start()
+            found = b""
+            with contextlib.suppress(ConnectionError):
+                while part := connection.recv(65536):
+                    found += part
+            sending.join()
+        return found.decode("latin-1")
 
     @contextlib.contextmanager
     def keeping(self) -> Iterator[Callable[[str, str, str], bytes]]:

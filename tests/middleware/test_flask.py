@@ -9,7 +9,7 @@ import flask
 import peewee
 import pytest
 
-from peewee_multidb import Databases, Model, databases, use_db
+from peewee_multidb import Databases, Model, atomic, databases, transactions, use_db
 from peewee_multidb.errors import ConfigurationError
 from peewee_multidb.middleware import Reply, by_header, by_path_prefix
 from peewee_multidb.middleware.flask import MultiDB
@@ -53,6 +53,28 @@ def test_a_request_is_in_the_database_of_its_tenant_and_leaves_nothing() -> None
         assert client.get("/", headers={"X-Tenant": name}).json == [name]
     assert client.get("/stream", headers=ACME).data.startswith(b"acme 1 ")
     assert current() is None and checked_out() == NONE
+
+
+@pytest.mark.usefixtures("tenants")
+def test_a_block_that_a_request_leaves_open_ends_with_it() -> None:
+    """Else the next request of the thread would write into a transaction that nobody commits."""
+    app = make()
+
+    @app.get("/leaves")
+    def leaves() -> str:
+        atomic().__enter__()
+        return ""
+
+    @app.get("/writes")
+    def writes() -> str:
+        Note.create(text="new")
+        return ""
+
+    client = app.test_client()
+    client.get("/leaves", headers=ACME)
+    assert transactions.current() is None
+    client.get("/writes", headers=ACME)
+    assert client.get("/", headers=ACME).json == ["acme", "new"]
 
 
 @pytest.mark.usefixtures("tenants")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -160,6 +161,16 @@ def test_a_scope_that_nobody_leaves_does_not_reach_the_next_request(server: Serv
         for tenant in TENANTS * 4:
             assert ask("POST", "/stray", tenant) == b'"stray"'
             assert ask("GET", "/tenant", tenant) == f'"{tenant}"'.encode()
+
+
+def test_requests_that_are_sent_at_once_on_one_connection_are_each_of_their_own_tenant(
+    server: Server,
+) -> None:
+    found = server.at_once("/tenant", ["acme", None, "bolt", "acme"])
+    # Bodies and statuses, in their order; the server of the standard library closes after the first.
+    answers = re.findall(r'"(acme|bolt)"|HTTP/1\.[01] (400|500)', found)
+    expected = ["acme", "400", "bolt", "acme"]
+    assert [one or other for one, other in answers] == expected[: 1 if server.name[:3] == "ref" else None]
 
 
 def test_a_request_cannot_reach_the_database_of_another_tenant(server: Server) -> None:

@@ -13,7 +13,15 @@ from cryptography.fernet import Fernet
 from hypothesis import given
 from hypothesis import strategies as st
 
-from peewee_multidb import ConfigurationError, Databases, causal_token, unit_of_work, use_causal_token
+from peewee_multidb import (
+    ConfigurationError,
+    Databases,
+    MappingResolver,
+    Model,
+    causal_token,
+    unit_of_work,
+    use_causal_token,
+)
 from peewee_multidb.causality import current_unit
 from peewee_multidb.replicas import tokens
 from peewee_multidb.urls import Secret
@@ -233,6 +241,31 @@ def test_engines_without_positions_carry_the_time(tmp_path: Any, watch: Open) ->
             assert numbers(watched) == [3]
 
     _without_unit(check)
+
+
+def test_a_tenant_that_a_resolver_found_is_in_the_token_too(tmp_path: Any) -> None:
+    settings = {
+        "url": f"sqlite:///{tmp_path}/acme.db",
+        "replicas": [f"sqlite:///{tmp_path}/copy.db"],
+        "replication": {"window": 60},
+    }
+
+    def process() -> tuple[Databases, type[Model]]:
+        registry = Databases({"default": "sqlite://"})
+        registry.secret_key = KEY
+        registry.resolver = MappingResolver({"acme": settings})
+        meta = type("Meta", (), {"registry": registry, "db_name": "acme"})
+        return registry, type("Note", (Model,), {"Meta": meta, "__module__": __name__})
+
+    one, writing = process()
+    other, reading = process()
+    with unit_of_work():
+        writing.create_table()
+        token = causal_token(one)
+    with use_causal_token(token, other):
+        assert token and reading.select().count() == 0, "the copy has no such table"
+    one.close_all()
+    other.close_all()
 
 
 def test_a_key_can_be_changed_without_losing_tokens(replicated: Watched) -> None:

@@ -182,6 +182,23 @@ def test_names_that_python_or_peewee_have_taken(lites: Databases, monkeypatch: p
     assert same(compare(models.values(), registry=lites)), source
 
 
+def test_every_column_has_a_name_of_its_own_that_hides_nothing_of_a_model(
+    lites: Databases, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = ["a b", "a-b", "select", "save", "_meta", "__init__", "class", "!!!", "1x", "größe", 'q"q']
+    columns = ", ".join(f'"{name}" INTEGER'.replace('q"q', 'q""q') for name in names)
+    lites["a"].execute_sql(f'CREATE TABLE "_" (id INTEGER PRIMARY KEY, {columns})')
+    source = inspect("a", registry=lites)
+    (model,) = loaded(source, lites, monkeypatch).values()
+    assert {field.column_name for field in model._meta.sorted_fields} == {"id", *names}, source
+    row = model.create(**dict.fromkeys(model._meta.fields.keys() - {"id"}, 7))
+    assert model.select().where(model.id == row.id).dicts().get() == {
+        **dict.fromkeys(model._meta.fields, 7),
+        "id": row.id,
+    }
+    row.save()
+
+
 def test_some_tables_views_and_what_is_not_there(lites: Databases) -> None:
     lites["a"].execute_sql("CREATE TABLE one (id INTEGER PRIMARY KEY)")
     lites["a"].execute_sql("CREATE TABLE two (id INTEGER PRIMARY KEY)")

@@ -116,9 +116,14 @@ def test_a_file_without_a_transaction_of_its_own_is_run_in_steps_on_every_engine
             raise ValueError("half")
         """,
     )
-    report = Migrations(path.parent, engines).up()
+    migrations = Migrations(path.parent, engines)
+    report = migrations.up()
     assert all(isinstance(report.failed[name], errors.MigrationHalfDone) for name in ENGINES), report
     assert all("one" in engines[name].get_tables() for name in ENGINES)
+    states = migrations.status().states
+    assert {name: list(states[name].values()) for name in ENGINES} == {
+        name: ["half done"] for name in ENGINES
+    }
 
 
 @pytest.mark.parametrize("name", ["lite", "pg", "ms"])
@@ -127,6 +132,21 @@ def test_a_transaction_undoes_a_failed_migration_whole(engines: Databases, write
     report = Migrations(path.parent, engines).up([name])
     assert type(report.failed[name]) is errors.MigrationError
     assert not {"one", "two"} & set(engines[name].get_tables())
+
+
+@pytest.mark.parametrize("name", ENGINES)
+def test_the_lock_leaves_the_counting_of_changed_rows_as_it_was(engines: Databases, name: str) -> None:
+    database = engines[name]
+    database.execute_sql("CREATE TABLE counted (n INTEGER)").close()
+    database.execute_sql("INSERT INTO counted (n) VALUES (1)").close()
+    with held(database, name):
+        cursor = database.execute_sql("UPDATE counted SET n = 2")
+        assert cursor.rowcount == 1
+    if name == "ms":
+        asked: list[Any] = []
+        database.query_hooks.append(lambda event: asked.append(event.sql))
+        with held(database, name):
+            assert asked[0].startswith("SET NOCOUNT ON") and asked[0].endswith("SET NOCOUNT OFF")
 
 
 @pytest.mark.parametrize("name", ENGINES)

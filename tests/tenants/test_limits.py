@@ -140,18 +140,47 @@ def test_who_waits_is_woken_by_what_is_given_back(limited: None) -> None:
 
 
 def test_a_thread_that_ends_gives_back_what_it_had(limited: None) -> None:
-    def leave() -> None:
-        with use_db("t01"):
-            Note.select().count()
+    def leave(name: str, is_in_transaction: bool) -> None:
+        with use_db(name):
+            Note.create(text="stays")
+            if is_in_transaction:
+                databases[name].begin()
+                Note.create(text="was never committed")
 
-    for _ in range(10):
-        thread = threading.Thread(target=leave)
+    for number, name in enumerate(NAMES[:6]):
+        thread = threading.Thread(target=leave, args=(name, number % 2))
         thread.start()
         thread.join()
-        if hasattr(databases["t01"], "close_stale"):
-            databases["t01"].close_all()  # type: ignore[attr-defined]
-    gc.collect()
+        del thread
+        gc.collect()
+        assert Counted.open <= 4
+    for name in NAMES[:6]:
+        with use_db(name):
+            assert [note.text for note in Note.select()] == ["stays"]
+        databases.close()
     assert is_open_everywhere() == Counted.open
+
+
+def test_a_connection_that_is_held_is_nobodys_to_take_from_a_thread_that_lives(limited: None) -> None:
+    held, go = threading.Barrier(5, timeout=30), threading.Event()
+    databases.wait_open = 1.5
+
+    def hold(name: str) -> int:
+        with use_db(name), atomic(name):
+            Note.create(text="held")
+            held.wait()
+            assert go.wait(30)
+            found = Note.select().count()
+        databases.close()
+        return found
+
+    with ThreadPoolExecutor(4) as pool:
+        holding = [pool.submit(hold, name) for name in NAMES[:4]]
+        held.wait()
+        with use_db(NAMES[5]), pytest.raises(TooManyConnections):
+            Note.select().count()
+        go.set()
+        assert [one.result() for one in holding] == [1, 1, 1, 1]
 
 
 def test_a_connection_that_could_not_be_opened_does_not_count(limited: None, tmp_path: Path) -> None:

@@ -147,3 +147,63 @@ def test_database_objects_give_way_and_close_their_pools(limited: None) -> None:
         await databases.aclose_all()
 
     asyncio.run(scene())
+
+
+async def visit(name: str) -> None:
+    """Use a database, and leave its connection idle in its pool."""
+    with use_db(name):
+        assert len(list(await Note.select().aexecute())) == 0
+    await databases.aclose()
+
+
+def test_threads_get_what_is_idle_in_the_pools_of_an_event_loop(limited: None, tmp_path: Path) -> None:
+    databases.add_all({f"s{number}": f"sqlite:///{tmp_path}/s{number}.db" for number in range(3)})
+
+    def plain(name: str) -> None:
+        with use_db(name):
+            Note.create_table()
+        databases.close()
+
+    async def scene() -> None:
+        await make_tables()
+        await databases.aclose_all()
+        databases.wait_open = 20
+        for name in NAMES[:3]:
+            await visit(name)
+        assert really_open() == 3
+        await asyncio.gather(*(asyncio.to_thread(plain, f"s{number}") for number in range(3)))
+        await databases.aclose_all()
+
+    asyncio.run(scene())
+
+
+def test_an_event_loop_gets_what_is_idle_in_another_ones(limited: None) -> None:
+    async def scene() -> None:
+        for name in NAMES[:3]:
+            await visit(name)
+        await asyncio.gather(*(asyncio.to_thread(asyncio.run, visit_and_close(name)) for name in NAMES[3:]))
+        await databases.aclose_all()
+
+    asyncio.run(make_and_close())
+    asyncio.run(scene())
+
+
+async def visit_and_close(name: str) -> None:
+    await visit(name)
+    await databases[name].close_pool()  # type: ignore[attr-defined]
+
+
+async def make_and_close() -> None:
+    await make_tables()
+    await databases.aclose_all()
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("urls", ["postgres", "mariadb"], indirect=True)
+@pytest.mark.parametrize("limit", ["max_open", "max_databases"])
+def test_what_a_closed_event_loop_left_in_its_pools_does_not_count(limited: None, limit: str) -> None:
+    asyncio.run(make_and_close())
+    setattr(databases, limit, 2)
+    for name in NAMES:
+        asyncio.run(visit(name))

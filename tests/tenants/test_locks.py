@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -15,12 +15,15 @@ import pytest
 from peewee_multidb import (
     ConfigurationError,
     DatabaseNotAllowed,
+    Databases,
     HashShards,
     Model,
     TenantLocked,
     UnknownDatabase,
+    after_commit,
     all_shards,
     atomic,
+    current_db,
     current_tenant,
     database_of,
     databases,
@@ -155,6 +158,11 @@ def following(rows: Any) -> Any:
     return rows["page"].note
 
 
+def has_run(query: Any) -> Any:
+    assert len(list(query)) == 1
+    return query
+
+
 TRIALS: dict[str, Trial] = {
     "use_db": entering(lambda: use_db("globex")),
     "use_db for a model": entering(lambda: use_db("globex", Note)),
@@ -177,6 +185,11 @@ TRIALS: dict[str, Trial] = {
     "iterator on a Database": lambda rows: list(Note.select().iterator(databases["globex"])),
     "raw": lambda rows: list(Note.raw("select * from note").using("globex")),
     "a query built in another scope": lambda rows: list(rows["query"]),
+    "the rows that a query has": lambda rows: list(rows["read"]),
+    "one of the rows that a query has": lambda rows: rows["read"][0],
+    "how many rows a query has": lambda rows: len(rows["read"]),
+    "the rows that a query of a Database has": lambda rows: list(rows["read there"]),
+    "the rows that plain SQL has": lambda rows: list(rows["raw"]),
     "saving a row": lambda rows: rows["note"].save(),
     "deleting a row": lambda rows: rows["note"].delete_instance(),
     "deleting a row and what refers to it": lambda rows: rows["note"].delete_instance(recursive=True),
@@ -202,6 +215,9 @@ def test_no_way_leads_to_another_tenant(flagged: bool, trial: Trial) -> None:
             "note": note,
             "page": Page.get(),
             "query": Note.select(),
+            "read": has_run(Note.select().dicts()),
+            "read there": has_run(Note.select().bind(databases["globex"])),
+            "raw": has_run(Note.raw("select * from note")),
             "propagated": propagate(lambda: Note.create(text="stolen")),
             "started": started(),
         }
@@ -233,6 +249,9 @@ def test_every_way_is_open_without_a_lock(flagged: bool, trial: Trial) -> None:
             "note": note,
             "page": Page.get(),
             "query": Note.select(),
+            "read": has_run(Note.select().dicts()),
+            "read there": has_run(Note.select().bind(databases["globex"])),
+            "raw": has_run(Note.raw("select * from note")),
             "propagated": propagate(lambda: Note.create(text="stolen")),
             "started": started(),
         }
@@ -344,6 +363,67 @@ def test_unlock_leaves_the_lock_for_a_block(flagged: bool) -> None:
                 use_db("acme").__enter__()
         with pytest.raises(TenantLocked):
             use_db("globex").__enter__()
+
+
+def test_functions_of_every_kind_may_leave_the_lock_for_themselves(flagged: bool) -> None:
+    out = use_db("globex", unlock=True)
+
+    @out
+    def function() -> None:
+        Note.create(text="1")
+
+    @out
+    async def coroutine() -> None:
+        Note.create(text="2")
+        await asyncio.sleep(0)
+        Note.create(text="3")
+
+    @out
+    def generator() -> Iterator[None]:
+        Note.create(text="4")
+        yield
+        Note.create(text="5")
+
+    @out
+    async def asynchronous() -> AsyncIterator[None]:
+        Note.create(text="6")
+        yield
+        Note.create(text="7")
+
+    async def consume() -> None:
+        async for _ in asynchronous():
+            with pytest.raises(TenantLocked):
+                use_db("globex").__enter__()
+
+    with use_tenant("acme"):
+        function()
+        asyncio.run(coroutine())
+        assert list(generator()) == [None]
+        asyncio.run(consume())
+        begun = generator()
+        next(begun)
+        assert current_tenant() == "acme"
+    with use_tenant("acme"), pytest.raises(TenantLocked):
+        next(begun)  # the lock of somebody else
+    assert (rows_of("acme"), rows_of("globex")) == (0, 8)
+
+
+def test_what_is_called_after_a_commit_is_locked_as_where_it_was_registered(flagged: bool) -> None:
+    told: list[Any] = []
+
+    def tell() -> None:
+        told.append((current_tenant(), database_of(Note.create(text="after the commit"))))
+
+    with use_tenant("acme"), atomic():
+        with use_tenant("globex", unlock=True):
+            Note.create(text="theirs")
+            after_commit(tell)
+        after_commit(tell)
+    with atomic("acme") as block:
+        with use_tenant("acme"):
+            block.after_commit(tell)
+    assert told == [("globex", "globex"), ("acme", "acme"), ("acme", "acme")]
+    assert current() is None and (rows_of("acme"), rows_of("globex")) == (2, 2)
 
 
 def test_the_tenants_own_database_may_be_entered_again(flagged: bool) -> None:
@@ -493,3 +573,23 @@ def test_an_unregistered_database_object_is_nobodys(flagged: bool, tmp_path: Pat
 def test_looking_at_the_sql_of_a_query_needs_no_key(flagged: bool) -> None:
     with use_tenant("acme"):
         assert "note" in Note.select().using("globex").sql()[0]
+
+
+def test_what_other_registries_say_of_their_databases_does_not_count(tmp_path: Path) -> None:
+    """Each registry has tenants of its own, or says nothing, and then any of its databases may be one's."""
+    flagged = Databases({"of_another": {"url": f"sqlite:///{tmp_path}/o.db", "tenant": True}})
+    found = Databases()
+    found.resolver = lambda name: f"sqlite:///{tmp_path}/{name}.db"
+    plain = Databases({name: f"sqlite:///{tmp_path}/{name}.db" for name in ("here", "there")})
+
+    class Page(Model):
+        class Meta:
+            registry = plain
+
+    with use_tenant("here"):
+        assert current_db(Page) == "here"
+        with pytest.raises(TenantLocked):
+            use_db("there").__enter__()
+        with pytest.raises(TenantLocked):
+            Page.select().using("there").execute()
+    assert flagged.has_tenants and found.has_tenants

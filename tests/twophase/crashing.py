@@ -113,7 +113,9 @@ def steps_of(kind: str, folder: Path) -> int:
 
 
 def chosen(steps: int, share: int = 1) -> Iterator[tuple[int, int]]:
-    """Yield numbers of rounds, from 1, and the step of each; every step has its turn when there are as many.
+    """Yield numbers of rounds, from 1, and the step of each: the last step comes first.
+
+    Every step has its turn when there are as many rounds.
 
     Args:
         steps: how many there are.
@@ -121,7 +123,7 @@ def chosen(steps: int, share: int = 1) -> Iterator[tuple[int, int]]:
     """
     stride = next(one for one in (7, 5, 11, 13) if steps % one)
     for n in range(scaled(-(-steps // share))):
-        yield n + 1, n * stride % steps + 1
+        yield n + 1, (n * stride - 1) % steps + 1
 
 
 def killed_at(kind: str, folder: Path, n: int, at: int) -> bool:

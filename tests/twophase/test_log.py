@@ -22,6 +22,7 @@ from peewee_multidb import (
     recover,
 )
 from peewee_multidb.twophase import log_of
+from peewee_multidb.twophase.decisions import Decisions
 from peewee_multidb.twophase.log import DEFAULT_LOG
 from tests.drivers.test_fork import in_child
 from tests.engines import Lite, Maria, Post, counts
@@ -231,6 +232,8 @@ def test_a_log_that_cannot_be_asked_leaves_everything_in_doubt(three: None, monk
     assert "multidb recover" in str(info.value)
     assert len(crashing.prepared()) == 2
     monkeypatch.undo()
+    assert not databases["maria"].in_transaction()
+    assert counts(Maria) == [1], "its connection does not hold what is in doubt"
     os.chdir(Path(log.database.database).parent)
     databases.close()
     assert recover(log=log.database.database, grace=0).is_clean
@@ -271,6 +274,15 @@ def test_decisions_do_not_pile_up_while_a_program_runs(three: None) -> None:
         both()
     kept = log_of(databases).every()
     assert len(kept) == 70 - 64
+
+
+def test_nor_do_they_in_the_last_resource(three: None) -> None:
+    for n in range(70):
+        with atomic("lite", "post", "maria", two_phase=True):
+            Lite.create(n=n)
+            Post.create(n=n)
+            Maria.create(n=n)
+    assert len(Decisions(databases["lite"]).every()) == len(log_of(databases).every()) == 6
 
 
 def test_a_block_that_commits_alone_writes_nothing(two: None) -> None:

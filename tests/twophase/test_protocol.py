@@ -24,7 +24,7 @@ from peewee_multidb import (
 )
 from peewee_multidb.drivers import connections
 from peewee_multidb.errors import NotTransactional
-from peewee_multidb.twophase import log_of
+from peewee_multidb.twophase import Branch, log_of
 from tests.engines import MODELS, Lite, Maria, Post, acounts, counts
 from tests.twophase import crashing
 
@@ -337,6 +337,65 @@ def test_a_cancelled_task_leaves_all_or_nothing(three_async: None) -> None:
                 await arecover(grace=0)
             _, post, maria = await acounts()
             assert post == maria
+        await databases.aclose_all()
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("moment", ["write", "finished"])
+def test_a_task_that_is_cancelled_again_and_again_leaves_all_or_nothing(
+    three_async: None, monkeypatch: Any, moment: str
+) -> None:
+    """As anyio does it. Once the decision is written, another task tells the databases."""
+
+    async def main() -> None:
+        for model in MODELS:
+            await model._meta.database.acreate_tables([model])
+        loop = asyncio.get_running_loop()
+        log = log_of(databases)
+        assert log.id
+
+        def cancel() -> None:
+            if not task.done():
+                task.cancel()
+                loop.call_soon(cancel)
+
+        async def work() -> None:
+            async with atomic("post", "maria", two_phase=True):
+                await Post.acreate(n=1)
+                await Maria.acreate(n=1)
+
+        if moment == "write":
+            plain = log.write
+
+            def write(*args: Any) -> None:
+                plain(*args)
+                loop.call_soon_threadsafe(cancel)
+
+            monkeypatch.setattr(log, "write", write)
+        else:
+            plain_finish = Branch.finish
+
+            def finish(branch: Branch, commit: bool) -> None:
+                if asyncio.current_task() is task and not seen:
+                    seen.append(1)
+                    loop.call_soon(cancel)
+                plain_finish(branch, commit)
+
+            seen: list[int] = []
+            monkeypatch.setattr(Branch, "finish", finish)
+        task = asyncio.create_task(work())
+        with pytest.raises(asyncio.CancelledError), warnings.catch_warnings():
+            warnings.simplefilter("ignore", InDoubt)
+            await task
+        if moment == "finished":
+            for _ in range(500):  # turns of the other tasks, which say nothing when they are done
+                if await acounts() == [0, 1, 1]:
+                    break
+                await asyncio.sleep(0.01)
+            assert await acounts() == [0, 1, 1]
+        await arecover(grace=0)
+        assert await acounts() == [0, 1, 1] and (await arecover(grace=0)).transactions == []
         await databases.aclose_all()
 
     asyncio.run(main())

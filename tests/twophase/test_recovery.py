@@ -117,6 +117,41 @@ def test_a_server_that_is_not_reached_is_reported_and_finished_next_time(
     assert log_of(databases).every() == []
 
 
+def test_a_standby_is_not_asked_since_it_tells_nothing(folder: Path, postgres_cluster_settings: Any) -> None:
+    """Its empty list is no sign that everybody has followed: after a failover it has all that is prepared."""
+    settings = postgres_cluster_settings
+    databases.remove("post")
+    databases.add("post", settings["url"])
+    databases.create_tables([Post])
+    assert crashing.killed_at(KIND, folder, 5, decided(folder))
+    databases.remove("post")
+    databases.add("post", settings["replicas"][0])
+    report = recover(grace=0)
+    assert "is a standby" in report.unreachable["post"] and not report.is_clean
+    databases.remove("post")
+    databases.add("post", settings["url"])
+    assert recover(grace=0).is_clean and crashing.where_is(KIND, 5) == [True, True]
+
+
+def test_a_database_that_the_registry_lost_is_named(folder: Path, mariadb_url: str) -> None:
+    assert crashing.killed_at(KIND, folder, 5, decided(folder))
+    databases.remove("maria")
+    for _ in range(2):
+        report = recover(grace=0)
+        lost = [one for one in report.transactions if one.database == "maria"]
+        assert len(lost) == 1 and "the registry has no database of this name" in lost[0].reason
+    databases.add("maria", mariadb_url)
+    assert recover(grace=0).is_clean and crashing.where_is(KIND, 5) == [True, True]
+
+
+def test_the_wrong_log_says_which_one_was_asked(folder: Path) -> None:
+    assert crashing.killed_at(KIND, folder, 5, decided(folder))
+    report = recover(log="elsewhere.db")
+    assert [one.state for one in report.transactions] == ["foreign", "foreign"]
+    assert "here is the file" in report.transactions[0].reason
+    assert recover().is_clean and crashing.where_is(KIND, 5) == [True, True]
+
+
 def test_two_names_of_one_server_report_a_transaction_once(folder: Path, mariadb_server: Any) -> None:
     mariadb_server.create_database("second")
     databases.add("second", mariadb_server.url("second"))

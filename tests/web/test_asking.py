@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -11,7 +12,7 @@ import peewee
 import pytest
 
 from peewee_multidb import Databases
-from peewee_multidb.web import StatusApp
+from peewee_multidb.web import StatusApp, asking
 from peewee_multidb.web.statistics import statistics_of
 from tests.observe.conftest import Shop
 
@@ -151,3 +152,25 @@ def test_a_forked_process_asks_for_itself(shop: Shop, opened: Opened) -> None:
     os.waitpid(pid, 0)
     assert os.read(read, 9) == b"yes"
     os.close(read)
+
+
+def test_a_server_that_accepts_and_says_nothing_stops_no_round_and_no_end(
+    tmp_path: Any, opened: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(asking, "LONGEST", 0.5)
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        # This driver waits fifteen seconds for a login.
+        url = f"mssql+pymssql://app:secret@127.0.0.1:{silent.getsockname()[1]}/x"
+        others = {f"lite{n}": f"sqlite:///{tmp_path}/{n}.db" for n in range(10)}
+        registry = Databases({**{f"silent{n}": url for n in range(10)}, **others})
+        app = opened(registry, live=False, interval=60)
+        data = by_name(app.data())
+        assert app.asker.asked is not None
+        assert {data[f"silent{n}"]["problem"] for n in range(10)} == {"no answer in 0.5 seconds"}
+        assert all(data[name]["problem"] is None and data[name]["servers"] for name in others)
+        app.asker.ask()
+        assert len([one for one in threading.enumerate() if one.name == "multidb-status"]) <= 11
+        app.close()
+    registry.close_all()

@@ -211,9 +211,11 @@ def test_the_form_takes_the_token_and_the_address_never_holds_it(
         home = f"http://127.0.0.1:{port}/"
         chromium.get(home)
         assert chromium.execute_script(CONTRAST) == []
-        chromium.switch_to.active_element.send_keys("not the token", Keys.ENTER)
-        wait(chromium).until(lambda browser: "not the token" in browser.page_source)
-        chromium.switch_to.active_element.send_keys(token, Keys.ENTER)
+        # It has the focus by itself, as soon as the browser has come to that.
+        wait(chromium).until(lambda browser: browser.switch_to.active_element.get_attribute("id") == "token")
+        chromium.find_element(By.ID, "token").send_keys("something else", Keys.ENTER)
+        wait(chromium).until(lambda browser: browser.find_elements(By.CSS_SELECTOR, "[role=alert]"))
+        chromium.find_element(By.ID, "token").send_keys(token, Keys.ENTER)
         wait(chromium).until(lambda browser: browser.find_elements(By.ID, "databases"))
         assert chromium.current_url == home and chromium.execute_script("return document.cookie") == ""
         wait(chromium).until(lambda browser: browser.find_elements(By.ID, "pause"))

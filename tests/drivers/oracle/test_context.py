@@ -166,7 +166,7 @@ def test_a_piece_of_sql_brings_its_parameters() -> None:
 # Names
 
 
-@given(st.text(st.characters(exclude_characters='"\0'), min_size=1, max_size=20))
+@given(st.text(st.characters(exclude_characters='"\0', codec="utf-8"), min_size=1, max_size=20))
 def test_a_name_comes_back(name: str) -> None:
     stored = fold(name)
     assert quoted(name) == f'"{stored}"'

@@ -199,3 +199,33 @@ def test_a_setting_that_makes_no_sense_is_named(project: Run) -> None:
     )
     result.assert_outcomes(errors=1)
     assert "multidb_after_commit: after_commit is 'hold' or 'run', not 'sometimes'" in result.stdout.str()
+
+
+def test_a_database_that_a_resolver_found_is_undone_and_refused_in_each_test(project: Run) -> None:
+    result = project(
+        {"default": "sqlite://"},
+        """
+        from peewee_multidb import MappingResolver
+
+        @pytest.fixture(scope="session", autouse=True)
+        def tenants(tmp_path_factory):
+            folder = tmp_path_factory.mktemp("tenants")
+            databases.resolver = MappingResolver({name: f"sqlite:///{folder}/{name}.db" for name in "ab"})
+            for name in "ab":
+                with use_db(name):
+                    Note.create_table()
+            databases.close()
+            yield
+            databases.resolver = None
+
+        @pytest.mark.parametrize("turn", [1, 2, 3])
+        @pytest.mark.databases("a")
+        def test_turns(turn):
+            with use_db("a"):
+                Note.create(text="of the test")
+                assert Note.select().count() == 1
+            with use_db("b"), pytest.raises(DatabaseNotAllowed):
+                Note.select().count()
+        """,
+    )
+    result.assert_outcomes(passed=3)

@@ -46,3 +46,28 @@ def test_a_request_sees_the_rows_of_the_test_and_is_undone_with_it(project: Run,
         ini="multidb_databases = *",
     )
     result.assert_outcomes(passed=2)
+
+
+def test_a_request_to_a_database_that_the_test_may_not_use_is_no_outage(project: Run) -> None:
+    result = project(
+        {name: f"sqlite:///{name}.db" for name in ("default", "acme")},
+        """
+        import flask
+        from peewee_multidb.middleware import by_header
+        from peewee_multidb.middleware.flask import MultiDB
+
+        app = flask.Flask(__name__)
+        app.testing = True  # errors come through
+        MultiDB(app, select=by_header("X-Tenant"), shared=["default"])
+
+        @app.get("/")
+        def notes():
+            return str(Note.select().count())
+
+        def test_a_request():
+            with pytest.raises(DatabaseNotAllowed, match="The test uses database 'acme'"):
+                app.test_client().get("/", headers={"X-Tenant": "acme"})
+        """,
+        ini="multidb_databases = default",
+    )
+    result.assert_outcomes(passed=1)

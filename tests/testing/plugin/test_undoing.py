@@ -234,6 +234,32 @@ def test_the_end_of_the_tests_transaction_cannot_be_sent_as_sql(project: Run, ur
     result.assert_outcomes(passed=5)
 
 
+@pytest.mark.parametrize("engine", ["postgres", "mariadb"])
+def test_two_phase_commit_is_refused_and_leaves_nothing_in_the_test(
+    project: Run, engine: str, request: pytest.FixtureRequest
+) -> None:
+    urls = request.getfixturevalue(f"{engine}_urls")(2)
+    result = project(
+        {"default": urls[0], "other": urls[1]},
+        """
+        def test_nothing_is_committed():
+            Note.create(text="before")
+            with (
+                pytest.raises(peewee.PeeweeException, match="two-phase commit .*transaction=False"),
+                atomic("default", "other", two_phase=True),
+            ):
+                for name in ("default", "other"):
+                    Note.insert(text="both").using(name).execute()
+            counts = [Note.select().using(name).count() for name in ("default", "other")]
+            assert counts == [1, 0]
+            with atomic("default", "other"):
+                Note.create(text="after")
+        """,
+        ini=ALL,
+    )
+    result.assert_outcomes(passed=1)
+
+
 def test_a_transaction_that_is_open_before_the_test_is_named(project: Run, url: str) -> None:
     result = project(
         {"default": url},
@@ -263,3 +289,34 @@ def test_rows_are_read_in_chunks(project: Run, url: str) -> None:
         ini=ALL,
     )
     result.assert_outcomes(passed=1)
+
+
+def test_a_two_phase_block_is_undone_with_the_test_and_leaves_no_trace(
+    project: Run, postgres_url: str, mariadb_url: str
+) -> None:
+    """Nothing commits there, so nothing is prepared and no decision is written; savepoints are as ever."""
+    result = project(
+        {"default": postgres_url, "maria": mariadb_url, "lite": "sqlite:///a.db"},
+        """
+        import os
+
+        ALL = ("default", "maria", "lite")
+
+        def texts():
+            return [sorted(note.text for note in Note.select().using(name)) for name in ALL]
+
+        @pytest.mark.parametrize("names", [ALL, ("default", "maria"), ()])
+        def test_it(names):
+            with atomic(*names, two_phase=True):
+                for name in names or ALL:
+                    Note.insert(text="kept").using(name).execute()
+            with pytest.raises(ZeroDivisionError), atomic(*names, two_phase=True):
+                for name in names or ALL:
+                    Note.insert(text="undone").using(name).execute()
+                1 / 0
+            assert texts() == [["kept"] if name in (names or ALL) else [] for name in ALL]
+            assert not os.path.exists("multidb-transactions.db")
+        """,
+        ini="multidb_databases = *",
+    )
+    result.assert_outcomes(passed=3)
