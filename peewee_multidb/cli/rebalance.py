@@ -70,7 +70,7 @@ def rebalance(
             job.run(plan, dry_run=True)
     except RebalanceError as error:
         if app.debug:
-            raise
+            app.out.traceback(error)
         return fail(app.out, error, code=REFUSED)
     if dry_run:
         _say(app, {"plan": plan_as_dict(plan)}, "It can be done. Nothing was changed.")
