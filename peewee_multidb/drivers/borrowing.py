@@ -35,7 +35,7 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .keeping import Kept, afresh, is_locked, owners, warn_of_transaction
+from .keeping import Kept, Transactions, afresh, is_locked, owners, warn_of_transaction
 
 if TYPE_CHECKING:
     from .states import ThreadState
@@ -316,8 +316,12 @@ switch = _current.set
 def _is_shared(database: Any, around: dict[str, Any]) -> bool:
     if around["closed"]:
         return False
-    if around["transactions"] or asyncio._get_running_loop() is None:
+    if asyncio._get_running_loop() is None:
         return True
+    if around["transactions"]:
+        # What another task of the loop rolls back is not the request's to write.
+        transactions = around["transactions"]
+        return not (isinstance(transactions, Transactions) and transactions.is_of_another_task())
     return getattr(database, "database", None) in ("", ":memory:")
 
 

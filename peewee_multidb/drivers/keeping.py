@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import weakref
 from typing import Any
 
 import peewee
 
-__all__ = ["Held", "Kept", "afresh", "held", "is_locked", "owners", "warn_of_transaction"]
+__all__ = ["Held", "Kept", "Transactions", "afresh", "held", "is_locked", "owners", "warn_of_transaction"]
 
 logger = logging.getLogger("peewee_multidb")
 
@@ -33,9 +34,37 @@ held: weakref.WeakValueDictionary[int, Held] = weakref.WeakValueDictionary()
 owners: weakref.WeakValueDictionary[int, Any] = weakref.WeakValueDictionary()
 
 
+class Transactions(list[Any]):
+    """The open transactions of a connection, and who opened the first.
+
+    Attributes:
+        task: the asyncio task that did; None outside of every task.
+    """
+
+    task: weakref.ref[asyncio.Task[Any]] | None = None
+
+    def append(self, transaction: Any) -> None:
+        if not self:
+            is_async = asyncio._get_running_loop() is not None
+            task = asyncio.current_task() if is_async else None
+            self.task = None if task is None else weakref.ref(task)
+        super().append(transaction)
+
+    def is_of_another_task(self) -> bool:
+        """Whether an event loop's task opened them that is not the one that runs now."""
+        return self.task is not None and self.task() is not asyncio.current_task()
+
+
 def afresh() -> dict[str, Any]:
     """What Peewee's ``_ConnectionState`` keeps, as it is before there is a connection."""
-    return {"closed": True, "conn": None, "ctx": [], "transactions": [], "commit_callbacks": [], "held": None}
+    return {
+        "closed": True,
+        "conn": None,
+        "ctx": [],
+        "transactions": Transactions(),
+        "commit_callbacks": [],
+        "held": None,
+    }
 
 
 class Kept:

@@ -8,7 +8,7 @@ from typing import Any
 import peewee
 
 from .borrowing import before_first, current, forget_late, switch
-from .keeping import Held, afresh, held, owners
+from .keeping import Held, Transactions, afresh, held, owners
 
 __all__ = ["ThreadState", "WatchedState", "connected", "forget", "leave_work", "own", "watch_tasks"]
 
@@ -49,6 +49,7 @@ class WatchedState(peewee._ConnectionLocal):
 
     def set_connection(self, conn: Any) -> None:
         super().set_connection(conn)
+        self.transactions = Transactions()
         self.held = one = Held(conn, self, self.transactions)
         held[id(one)] = one
         _here.states.add(id(self))

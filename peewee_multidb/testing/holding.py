@@ -21,7 +21,7 @@ from playhouse.pool import PooledDatabase  # type: ignore[import-untyped]
 
 from ..drivers import connections, traits_of
 from ..errors import IsolationError
-from .refusing import is_preparing, refuse_ending
+from .refusing import refuse_ending
 from .turns import ThreadTurn
 
 __all__ = ["Attributes", "Hold", "Savepoints", "forked", "is_private"]
@@ -282,15 +282,7 @@ class Hold:
     def _execute(self, sql: str, params: Any, **options: Any) -> Any:
         if getattr(self._own, "depth", 0):
             return self._plain_execute(sql, params, **options)
-        try:
-            refuse_ending(self.name, self._database, sql)
-        except IsolationError:
-            if self._names and is_preparing(sql):
-                # As the server does with a transaction that cannot be prepared.
-                self._send(self._savepoints.undo(self._names[0]))
-                while self._names:
-                    self._leave()
-            raise
+        refuse_ending(self.name, self._database, sql)
         if os.getpid() != self._process:
             raise forked(self.name)
         with self._in_turn():

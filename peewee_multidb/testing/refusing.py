@@ -8,7 +8,7 @@ from typing import Any
 from ..drivers import traits_of
 from ..errors import IsolationError
 
-__all__ = ["is_characteristic", "is_preparing", "refuse_ending"]
+__all__ = ["is_characteristic", "refuse_ending"]
 
 _ENDING = re.compile(
     r"\s*(?:commit\b|abort\b|end\s*;?\s*$|rollback\b(?!\s+(?:work\s+|tran(?:saction)?\s+)?(?:to\b|\[|\w))"
@@ -22,7 +22,6 @@ _COMMITTING = re.compile(
     r"|unlock\s+tables\b|analyze\b|optimize\b|repair\b)",
     re.IGNORECASE,
 )
-_PREPARING = re.compile(r"\s*prepare\s+transaction\b", re.IGNORECASE)
 _TWO_PHASE = re.compile(r"\s*(?:xa\s|prepare\s+transaction\b)", re.IGNORECASE)
 _CHARACTERISTIC = re.compile(r"\s*set\s+transaction\b", re.IGNORECASE)
 
@@ -64,8 +63,3 @@ def refuse_ending(name: str, database: Any, sql: str) -> None:
 def is_characteristic(sql: str) -> bool:
     """Whether a statement says how the next transaction is to be, which means nothing inside of one."""
     return _CHARACTERISTIC.match(sql) is not None
-
-
-def is_preparing(sql: str) -> bool:
-    """Whether a statement is PostgreSQL's that rolls back the transaction if it fails."""
-    return _PREPARING.match(sql) is not None

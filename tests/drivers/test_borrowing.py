@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextvars
 import gc
 import os
@@ -267,3 +268,44 @@ print(before, type(database._state).__name__)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.stdout.split() == ["WatchedState", "ThreadState"], done.stderr
+
+
+def test_work_has_no_part_in_the_transaction_of_another_task_of_its_loop(pooled: Any) -> None:
+    async def main() -> None:
+        begun, answered = asyncio.Event(), asyncio.Event()
+
+        async def keep_open() -> None:
+            with pooled.atomic() as transaction:
+                begun.set()
+                await answered.wait()
+                transaction.rollback()
+            pooled.close()
+
+        async def request() -> None:
+            work = Borrowed.begin()
+            assert not pooled.in_transaction()
+            pooled.execute_sql("INSERT INTO t VALUES (1)")
+            await work.aend()
+
+        keeper = asyncio.create_task(keep_open())
+        await begun.wait()
+        await asyncio.create_task(request())
+        answered.set()
+        await keeper
+
+    asyncio.run(main())
+    assert count(pooled) == 1
+
+
+def test_work_is_part_of_the_transaction_around_it(pooled: Any) -> None:
+    async def main() -> None:
+        with pooled.atomic() as transaction:
+            work = Borrowed.begin()
+            assert pooled.in_transaction()
+            pooled.execute_sql("INSERT INTO t VALUES (1)")
+            await work.aend()
+            transaction.rollback()
+        pooled.close()
+
+    asyncio.run(main())
+    assert count(pooled) == 0
