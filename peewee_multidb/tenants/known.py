@@ -39,4 +39,6 @@ def tenancy_of(name: str) -> bool | None:
     ]
     if True in said:
         return True
+    if databases.has_tenants and databases.has(name):
+        return False  # the registry of the process knows, whatever a library calls its own databases
     return None if None in said or not said else False

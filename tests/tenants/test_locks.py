@@ -593,3 +593,18 @@ def test_what_other_registries_say_of_their_databases_does_not_count(tmp_path: P
         with pytest.raises(TenantLocked):
             Page.select().using("there").execute()
     assert flagged.has_tenants and found.has_tenants
+
+
+def test_a_library_cannot_open_a_name_that_is_no_tenants_in_the_registry_of_the_process(tmp_path: Path) -> None:
+    databases.configure(
+        {
+            "default": f"sqlite:///{tmp_path}/d.db",
+            "acme": {"url": f"sqlite:///{tmp_path}/a.db", "tenant": True},
+        }
+    )
+    library = Databases({"default": f"sqlite:///{tmp_path}/l.db"})
+    with pytest.raises(UnknownDatabase, match="no tenant's"):
+        use_tenant("default").__enter__()
+    with use_tenant("acme"), use_db("default"):
+        pass
+    assert not library.has_tenants
