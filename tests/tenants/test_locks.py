@@ -595,7 +595,7 @@ def test_what_other_registries_say_of_their_databases_does_not_count(tmp_path: P
     assert flagged.has_tenants and found.has_tenants
 
 
-def test_a_library_cannot_open_a_name_that_is_no_tenants_in_the_registry_of_the_process(tmp_path: Path) -> None:
+def test_a_library_cannot_open_a_name_that_the_process_says_is_no_tenants(tmp_path: Path) -> None:
     databases.configure(
         {
             "default": f"sqlite:///{tmp_path}/d.db",
