@@ -39,6 +39,9 @@ REFUSED = 5
 
 __all__ = ["App", "DatabaseName", "ModelName", "command", "common_options", "scope_of"]
 
+#: Seconds in which a PostgreSQL server has to answer, unless its settings say otherwise.
+PATIENCE = 10
+
 
 class App:
     """One call of the command line: its registry, models and output.
@@ -108,7 +111,8 @@ class App:
             if found.path is not None:
                 _importable(found.path.resolve().parent)
             found = dataclasses.replace(
-                found, databases={name: _synchronous(one) for name, one in found.databases.items()}
+                found,
+                databases={name: _patient(_synchronous(one)) for name, one in found.databases.items()},
             )
             self._registry.apply(found)
             return found
@@ -274,6 +278,13 @@ def _synchronous(settings: DatabaseSettings) -> DatabaseSettings:
 
     replicas = tuple(dataclasses.replace(one, url=plain(one.url)) for one in settings.replicas)
     return dataclasses.replace(settings, url=plain(settings.url), replicas=replicas)
+
+
+def _patient(settings: DatabaseSettings) -> DatabaseSettings:
+    """Return settings with a limit of time for connecting, where the driver would wait for ever."""
+    if settings.url is None or settings.url.engine not in ("postgresql", "postgres"):
+        return settings
+    return dataclasses.replace(settings, options={"connect_timeout": PATIENCE, **settings.options})
 
 
 def _importable(folder: Path) -> None:

@@ -94,6 +94,19 @@ def test_a_server_that_does_not_answer_holds_up_nobody(filled: Project, silent_p
     assert done.returncode == 1 and "no answer in 0.5 seconds" in done.stdout
 
 
+@pytest.mark.parametrize("given", ["?connect_timeout=2", ""])
+def test_a_command_waits_only_so_long_for_a_silent_server(
+    filled: Project, silent_port: int, given: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("peewee_multidb.cli.context.PATIENCE", 2 if not given else 3600)
+    filled.settings(
+        SETTINGS.replace('"sqlite:///archive.db"', f'"postgresql://app@127.0.0.1:{silent_port}/x{given}"')
+    )
+    done = filled("inspect", "archive")
+    assert done.exit_code == 4
+    assert "timeout" in done.stderr
+
+
 def with_cluster(project: Project, default: dict[str, Any]) -> None:
     replicas = ", ".join(f'"{one}"' for one in default["replicas"])
     project.settings(f'[databases]\ndefault = {{{{ url = "{default["url"]}", replicas = [{replicas}] }}}}\n')
