@@ -210,10 +210,11 @@ class Databases(TenantRegistry, Mapping[str, peewee.Database]):
         entries = self._checked(settings)
         with self._lock:
             kept = {id(entry.database) for entry in entries.values()}
-            before = self.every_entry()
+            before = [*self.every_entry(), *self._leaving]
             _refuse_in_transaction(entry for entry in before if id(entry.database) not in kept)
             self.entries, self.live, self.entry_by_id = entries, {}, {}
             self._resolving.entries = {}
+            self._leaving = []
             self._resolving.forget_all()
             self._given = {}
             self._tenants = _tenants_of(entries)
@@ -366,7 +367,7 @@ class Databases(TenantRegistry, Mapping[str, peewee.Database]):
         Raises:
             peewee.OperationalError: a transaction is open; the other databases are closed first.
         """
-        await connections.aeach(_opened(self.every_entry()), connections.agive_back)
+        await connections.aeach(_opened([*self.every_entry(), *self._leaving]), connections.agive_back)
 
     def close_all(self) -> None:
         """Close every connection of every thread; a query that is running elsewhere fails.
@@ -375,11 +376,11 @@ class Databases(TenantRegistry, Mapping[str, peewee.Database]):
             peewee.OperationalError: a transaction is open here, or in another thread on a database without
                 a pool; the other databases are closed first.
         """
-        connections.each(_opened(self.every_entry()), connections.close_everything)
+        connections.each(_opened([*self.every_entry(), *self._leaving]), connections.close_everything)
 
     async def aclose_all(self) -> None:
         """Close every connection and the pools of asynchronous databases."""
-        await connections.aeach(_opened(self.every_entry()), connections.aclose_everything)
+        await connections.aeach(_opened([*self.every_entry(), *self._leaving]), connections.aclose_everything)
 
     def dispose(self) -> None:
         """Forget every connection without closing it; a forked child does this by itself.
@@ -387,7 +388,7 @@ class Databases(TenantRegistry, Mapping[str, peewee.Database]):
         The connections still belong to the parent process, so nothing is sent on them.
         """
         self._new_locks()
-        for database in _opened(self.every_entry()):
+        for database in _opened([*self.every_entry(), *self._leaving]):
             connections.forget(database)
 
     def _new_locks(self) -> None:
@@ -395,7 +396,7 @@ class Databases(TenantRegistry, Mapping[str, peewee.Database]):
         self._resolving.start_afresh()
         if self._governor is not None:
             self._governor.start_afresh()
-        for entry in self.every_entry():
+        for entry in (*self.every_entry(), *self._leaving):
             entry.start_afresh()
 
     # Tables

@@ -120,6 +120,7 @@ class AsyncGoverned(Base):
         except BaseException:
             if slot is not None:
                 slot.release()
+            self._settle(pool)
             raise
         finally:
             if slot is not None:

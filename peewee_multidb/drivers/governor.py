@@ -241,7 +241,7 @@ class Governor:
             tokens = self.tokens
             if tokens is not None and tokens.waiting:
                 self.reclaim()
-        if is_idle(database):
+        if is_idle(database) and not database.is_evicted:
             self.idle.pop(key, None)
             self.idle[key] = database
             with self.rest:

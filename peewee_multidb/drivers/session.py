@@ -184,7 +184,45 @@ class AsyncSqliteSession(AsyncSession):
             raise
 
 
-class AsyncPostgresqlSession(AsyncSession):
+@dataclass(frozen=True, slots=True)
+class _Handing:
+    """Stands for a pool: hands over what is being acquired there already."""
+
+    acquiring: asyncio.Future[Any]
+
+    def acquire(self) -> asyncio.Future[Any]:
+        return self.acquiring
+
+
+class AsyncHanding(AsyncSession):
+    """For pools that may hand over a connection just when nobody waits for it any more.
+
+    A driver that is cancelled while it connects may have what it waited for by then, and go on. ``wait_for``
+    in Peewee drops what comes of that, and the pool would count it as used for ever.
+    """
+
+    async def _pool_acquire(self, pool: Any) -> Any:
+        acquiring = asyncio.ensure_future(pool.acquire())
+        try:
+            return await super()._pool_acquire(_Handing(acquiring))  # type: ignore[misc]
+        except BaseException:
+            if not acquiring.done():
+                acquiring.cancel()
+                acquiring.add_done_callback(functools.partial(self._return_late, pool))
+            else:
+                self._return_late(pool, acquiring)
+            raise
+
+    def _return_late(self, pool: Any, acquired: asyncio.Future[Any]) -> None:
+        if not acquired.cancelled() and acquired.exception() is None:
+            self._give_up(pool, acquired.result())
+
+    def _give_up(self, pool: Any, conn: Any) -> None:
+        """Have the pool no longer count a connection of its driver as used."""
+        raise NotImplementedError
+
+
+class AsyncPostgresqlSession(AsyncHanding):
     """For `AsyncPostgresqlDatabase`, which gives this hook to asyncpg as the ``init`` of its pool.
 
     asyncpg sends RESET ALL when a connection returns to the pool. It spares the role, but nothing that
@@ -195,8 +233,11 @@ class AsyncPostgresqlSession(AsyncSession):
         await super().register_adapters(conn)  # type: ignore[misc]
         await self._run_session_statements(conn)
 
+    def _give_up(self, pool: Any, conn: Any) -> None:
+        conn.terminate()
 
-class AsyncMySQLSession(AsyncSession):
+
+class AsyncMySQLSession(AsyncHanding):
     """For `AsyncMySQLDatabase`. aiomysql has no hook for new connections, so checkouts are looked at."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -204,20 +245,26 @@ class AsyncMySQLSession(AsyncSession):
         self._session_ready: weakref.WeakSet[Any] = weakref.WeakSet()
 
     async def _pool_acquire(self, pool: Any) -> Any:
-        acquired = await super()._pool_acquire(pool)  # type: ignore[misc]
+        acquired = await super()._pool_acquire(pool)
         conn = acquired.conn
         if conn not in self._session_ready:
             try:
                 await self._prepare(conn)
             except BaseException:
-                conn.close()
-                pool.release(conn)
-                _wake_next(pool)
+                self._give_up(pool, conn)
                 raise
             conn.__class__ = _binary_safe(conn.__class__)
             self._session_ready.add(conn)
             self.opened = object()
         return acquired
+
+    def _give_up(self, pool: Any, conn: Any) -> None:
+        # One that is new is closed: a limit on connections counts those that somebody got.
+        if conn not in self._session_ready:
+            conn.close()
+        pool.release(conn)
+        if conn.closed:
+            _wake_next(pool)
 
     async def _pool_release(self, conn: Any) -> None:
         pool: Any = self._pool  # type: ignore[attr-defined]

@@ -6,6 +6,7 @@ The base of `Databases`, apart from it because a program with three databases ne
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 import weakref
 from collections.abc import Callable
@@ -47,6 +48,8 @@ class TenantRegistry:
         self._wait_open = WAIT_OPEN
         self._max_databases: int | None = None
         self._tenants = 0
+        #: Entries that the resolver replaced or took away while they were in use.
+        self._leaving: list[Entry] = []
 
     def _set(self, settings: dict[str, Any]) -> None:
         for key, value in settings.items():
@@ -234,6 +237,7 @@ class TenantRegistry:
         Raises:
             TooManyConnections: all are in use, and none was given back in time.
         """
+        self._let_leave()
         most, governor = self._max_databases, self._governor
         if most is None or governor is None:
             return
@@ -277,7 +281,8 @@ class TenantRegistry:
                 for database in found:
                     database.is_evicted = False  # type: ignore[attr-defined]
                 return False
-            self.live.pop(entry.name, None)
+            if self.live.get(entry.name) is entry.database:
+                del self.live[entry.name]
             entry.let_go()
         for hook in self.on_evict:
             hook(entry)
@@ -326,6 +331,7 @@ class TenantRegistry:
 
     def _drop(self, entry: Entry, is_gone: bool) -> bool:
         """Forget an entry that the resolver found: unless it is in use, or in any case if it is gone."""
+        self._let_leave()
         if entry.database is None or self._evict(entry):
             return True
         if is_gone:
@@ -333,7 +339,15 @@ class TenantRegistry:
             with self._lock:
                 entry.removed = True
                 self.live.pop(entry.name, None)
+                self._leaving.append(entry)
         return is_gone
+
+    def _let_leave(self) -> None:
+        """Let go of what left while it was in use, as far as it is not any more."""
+        for entry in list(self._leaving):
+            if entry.database is None or self._evict(entry):
+                with self._lock, contextlib.suppress(ValueError):  # another thread was first
+                    self._leaving.remove(entry)
 
     def _new_entry(self, settings: DatabaseSettings) -> Entry:
         raise NotImplementedError

@@ -207,3 +207,44 @@ def test_what_a_closed_event_loop_left_in_its_pools_does_not_count(limited: None
     setattr(databases, limit, 2)
     for name in NAMES:
         asyncio.run(visit(name))
+
+
+@pytest.mark.parametrize("urls", ["postgres", "mariadb"], indirect=True)
+@pytest.mark.parametrize("twice", [False, True])
+def test_a_connection_that_comes_just_when_its_task_is_cancelled_is_not_lost(
+    limited: None, twice: bool
+) -> None:
+    async def scene() -> None:
+        await make_and_close()
+        databases.max_open = 1
+        loop: Any = asyncio.get_running_loop()
+        connect = loop.create_connection
+        made: list[Any] = []
+
+        async def cancelling(*args: Any, **kwargs: Any) -> Any:
+            made.append(await connect(*args, **kwargs))
+            task.cancel()
+            if twice:  # when it waits for what it cancelled to end
+                loop.call_soon(loop.call_soon, task.cancel)
+            return made[-1]
+
+        before = asyncio.all_tasks()
+        task = asyncio.create_task(visit(NAMES[0]))
+        loop.create_connection = cancelling
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        loop.create_connection = connect
+        assert made
+        database: Any = databases.live[NAMES[0]]
+        while asyncio.all_tasks() - before:
+            await asyncio.sleep(0)
+        assert databases._governor is not None
+        assert databases._governor.open == really_open() == 0
+        await visit(NAMES[0])
+        assert databases._governor.open == really_open() == 1
+        assert database is databases.live[NAMES[0]]
+        await visit(NAMES[1])
+        await databases.aclose_all()
+        assert databases._governor.open == 0
+
+    asyncio.run(asyncio.wait_for(scene(), 8))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -204,6 +205,47 @@ def test_a_tenant_that_moved_is_found_in_its_new_place(control: Path) -> None:
     databases.forget("acme")
     with pytest.raises(UnknownDatabase):
         use_tenant("acme").__enter__()
+
+
+@pytest.mark.parametrize("pool", [None, 2])
+def test_who_is_in_the_middle_of_something_finishes_it_and_then_nothing_is_left(
+    control: Path, pool: int | None
+) -> None:
+    where = ["old"]
+    databases.resolver = lambda name: {"url": f"sqlite:///{control}/{name}{where[0]}.db", "pool": pool}
+    for turn in range(3):
+        with use_tenant("acme"):
+            Note.create_table()
+            old: Any = databases["acme"]
+            with old.atomic():
+                row = Note.create(text="begun")
+                where[0] = f"new{turn}"
+                databases.forget("acme")
+                assert databases.knows("acme")
+                new = databases["acme"]
+                assert new is not old
+                assert databases.name_of(old) == "acme"
+                assert old.execute_sql("SELECT text FROM note").fetchall() == [("begun",)]
+            assert old.execute_sql("SELECT count(*) FROM note").fetchone() == (1,)
+        databases.close()
+        assert databases[f"other{turn}"]
+        assert databases.live["acme"] is new
+        # It still answers, but nobody is to think that he has a transaction for the tenant with it.
+        assert databases.name_of(old) == "acme"
+        if pool is None:
+            assert old.execute_sql("SELECT count(*) FROM note").fetchone() == (1,)
+            old.close()
+        with pytest.raises(peewee.OperationalError, match="was evicted, and another one serves the name"):
+            old.begin()
+        with use_tenant("acme"):
+            Note.create_table()
+            row.save(force_insert=True)
+            assert new.execute_sql("SELECT text FROM note").fetchall() == [("begun",)]
+            Note.delete().execute()
+        databases.close()
+    del old
+    gc.collect()
+    assert set(databases.entry_by_id) == {id(one) for one in databases.live.values()}
 
 
 def test_a_table_may_be_a_query_with_settings_of_its_own(control: Path) -> None:
