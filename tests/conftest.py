@@ -16,6 +16,7 @@ import hypothesis
 import pytest
 
 from peewee_multidb import databases
+from peewee_multidb.causality import replace_unit
 from peewee_multidb.testing.servers import (
     MariaDBCluster,
     MariaDBServer,
@@ -52,6 +53,12 @@ _numbers = itertools.count(1)
 
 #: What asks a real SQL Server and nothing else, where there is none.
 collect_ignore = [] if os.environ.get(VARIABLE) else ["drivers/mssql/test_real_engine.py"]
+
+
+@pytest.fixture(autouse=True)
+def nothing_written_yet() -> None:
+    """What earlier tests of this process have written is not of this one's unit of work."""
+    replace_unit(None)
 
 
 #: The longest files, which go first: else one worker is left with them when the other has nothing to do.

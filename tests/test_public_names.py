@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import functools
+import gc
 import inspect
 import subprocess
 import sys
@@ -129,8 +130,17 @@ def imports(path: Path) -> tuple[tuple[tuple[str, ...], int], ...]:
     return tuple(found_imports(path))
 
 
+def parsed(path: Path) -> ast.Module:
+    # CPython 3.11 fails in it when a finalizer that runs meanwhile compiles something in another thread.
+    gc.disable()
+    try:
+        return ast.parse(path.read_text())
+    finally:
+        gc.enable()
+
+
 def found_imports(path: Path) -> Iterator[tuple[tuple[str, ...], int]]:
-    tree = ast.parse(path.read_text())
+    tree = parsed(path)
     typing_only = {
         id(inner)
         for node in ast.walk(tree)

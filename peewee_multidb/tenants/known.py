@@ -22,7 +22,7 @@ def require_known(name: str, what: object, among: Collection[Databases] = ()) ->
         return
     every = list(among) or registries()
     if not any(registry.knows(name) for registry in every):
-        known = [one for registry in every for one in registry.names]
+        known = dict.fromkeys(one for registry in every for one in registry.names)
         raise UnknownDatabase(f"{what!r}: no database is called {shown(name)}; {nearest(name, known)}.")
 
 
