@@ -265,9 +265,11 @@ def test_a_scope_header_is_no_causal_token_and_the_other_way_round(caplog: pytes
         arrived({HEADER: token.decode()})
 
 
-@pytest.mark.parametrize("name", ["globex", "a"])
-def test_a_name_that_is_not_known_where_the_job_runs_is_refused(name: str) -> None:
-    with use_tenant(name) if name == "globex" else use_db(name):
+@pytest.mark.parametrize("is_tenant", [True, False])
+def test_a_name_that_is_not_known_where_the_job_runs_is_refused(is_tenant: bool) -> None:
+    name = "in_no_other_registry"  # another test's may be there still
+    databases.add(name, "sqlite://", tenant=is_tenant)
+    with use_tenant(name) if is_tenant else use_db(name):
         headers = scope_headers()
     databases.remove(name)
     before = current(), current_unit()
