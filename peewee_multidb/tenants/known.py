@@ -32,6 +32,8 @@ def tenancy_of(name: str) -> bool | None:
     None where a registry that has it knows nothing of tenants: each of its databases may be one's. What
     other registries say of theirs does not count.
     """
+    if databases.has_tenants and databases.has(name):
+        return databases.is_tenant(name)  # whatever a library calls its own databases
     said = [
         registry.is_tenant(name) if registry.has_tenants else None
         for registry in registries()
@@ -39,6 +41,4 @@ def tenancy_of(name: str) -> bool | None:
     ]
     if True in said:
         return True
-    if databases.has_tenants and databases.has(name):
-        return False  # the registry of the process knows, whatever a library calls its own databases
     return None if None in said or not said else False
