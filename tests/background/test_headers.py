@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from collections.abc import Iterator
@@ -34,7 +35,7 @@ from peewee_multidb import (
     use_shard,
     use_tenant,
 )
-from peewee_multidb.background import HEADER, scope_from_headers, scope_headers
+from peewee_multidb.background import HEADER, ascope_headers, scope_from_headers, scope_headers
 from peewee_multidb.causality import current_unit
 from peewee_multidb.errors import ScopeRefused
 from peewee_multidb.scope import current
@@ -354,6 +355,40 @@ def test_what_was_written_is_read_by_the_job_from_the_primary(postgres_cluster_s
         with scope_from_headers(bare):
             unit = current_unit()
             assert unit is not None and not unit.seen
+    finally:
+        Plain.drop_table()
+        databases.close_all()
+
+
+def test_headers_of_another_version_of_this_package_are_refused() -> None:
+    from peewee_multidb.background.headers import PURPOSE, WHAT
+    from peewee_multidb.replicas.tokens import cipher_of
+
+    for content in ({"version": 2, "scopes": [], "causal": None}, ["a"]):
+        text = cipher_of(databases, PURPOSE, WHAT).encrypt(json.dumps(content).encode())
+        with pytest.raises(ScopeRefused, match="another version"):
+            arrived({HEADER: text.decode()})
+
+
+def test_a_coroutine_sends_what_a_thread_would_send() -> None:
+    async def send() -> dict[str, str]:
+        with use_tenant("acme"):
+            return await ascope_headers()
+
+    assert arrived(asyncio.run(send()))[2] == "acme"
+
+
+def test_a_coroutine_sends_what_it_has_written_too(mariadb_cluster_settings: Any) -> None:
+    databases.configure({"default": mariadb_cluster_settings})
+
+    async def send() -> dict[str, str]:
+        return await ascope_headers()
+
+    try:
+        Plain.create_table()
+        with scope_from_headers(asyncio.run(send())):
+            unit = current_unit()
+            assert unit is not None and [seen.floor is not None for seen in unit.seen.values()] == [True]
     finally:
         Plain.drop_table()
         databases.close_all()

@@ -130,7 +130,82 @@ def test_celery_has_to_be_connected_before_there_are_tasks(celery: Any) -> None:
         connect(celery.app)
 
 
+def test_a_celery_worker_in_this_process_runs_each_task_and_its_sequel_where_it_was_sent() -> None:
+    from celery import Celery
+    from celery.app.trace import build_tracer
+
+    from peewee_multidb.background.celery import connect
+
+    app = Celery("here", broker="memory://", backend="cache+memory://")
+    connect(app)
+
+    @app.task
+    def where() -> Any:
+        assert not where.request.called_directly
+        return current_tenant()
+
+    @app.task
+    def send_another() -> Any:
+        with use_tenant("globex", unlock=True):
+            where.delay()
+        return current_tenant()
+
+    def worked(task: Any, tenant: str | None) -> Any:
+        """Take the oldest message and do with it what a worker does."""
+        with app.connection_for_read() as connection:
+            queue = connection.SimpleQueue("celery")
+            message = queue.get(timeout=5)
+            message.ack()
+            queue.close()
+        args, kwargs, embedded = message.decode()
+        request = {**message.headers, **embedded, "args": args, "kwargs": kwargs, "is_eager": False}
+        run = build_tracer(task.name, task, app=app)
+        found = run(message.headers["id"], args, kwargs, request).retval
+        assert found == tenant, f"{found!r}"
+        assert current() is None
+        return message
+
+    databases.configure({name: {"url": "sqlite://", "tenant": True} for name in TENANTS})
+    databases.secret_key = KEY
+    try:
+        with use_tenant("acme"):
+            send_another.apply_async(link=where.si())
+            app.send_task(where.name)
+        worked(send_another, "acme")
+        worked(where, "acme")  # sent by its name
+        worked(where, "globex")  # sent by the task, inside of the other tenant's block
+        worked(where, "acme")  # sent by Celery when the task was done
+    finally:
+        databases.configure({})
+        databases.secret_key = None
+
+
 # RQ
+
+
+def test_an_rq_job_runs_where_it_was_enqueued_also_in_this_process(redis_url: str) -> None:
+    from redis import Redis
+    from rq import Queue
+
+    from peewee_multidb.background.rq import ScopedJob
+
+    databases.configure({name: {"url": "sqlite://", "tenant": True} for name in TENANTS})
+    databases.secret_key = KEY
+    try:
+        with Redis.from_url(redis_url) as connection:
+            queue = Queue("here", connection=connection, job_class=ScopedJob)
+            with use_tenant("globex"):
+                made = queue.enqueue(current_tenant)
+            with use_tenant("acme"):
+                assert ScopedJob.fetch(made.id, connection=connection).perform() == "globex"
+                assert current_tenant() == "acme"
+            made.meta = {}
+            with pytest.raises(ScopeRefused, match="carries no header"):
+                made.perform()
+            queue.delete()
+    finally:
+        databases.configure({})
+        databases.secret_key = None
 
 
 def test_an_rq_worker_runs_each_job_for_its_tenant(tenants: Urls, redis_url: str, tmp_path: Path) -> None:
@@ -280,6 +355,47 @@ def test_a_dramatiq_message_that_must_not_be_sent_is_not(tenants: Urls) -> None:
         nothing.send()
     assert broker.queues[nothing.queue_name].empty()
     broker.close()
+
+
+def test_dramatiq_actors_from_before_the_connection_are_scoped_and_skipped_messages_leave_nothing() -> None:
+    import dramatiq
+    from dramatiq.brokers.stub import StubBroker
+    from dramatiq.middleware import SkipMessage
+
+    from peewee_multidb.background.dramatiq import connect
+
+    class Skipping(dramatiq.Middleware):
+        def before_process_message(self, broker: Any, message: Any) -> None:
+            if message.options.get("unwanted"):
+                raise SkipMessage
+
+    broker = StubBroker(middleware=[Skipping()])
+    found: list[str | None] = []
+
+    @dramatiq.actor(broker=broker)
+    def where() -> None:
+        found.append(current_tenant())
+
+    connect(broker)
+    databases.configure({name: {"url": "sqlite://", "tenant": True} for name in TENANTS})
+    databases.secret_key = KEY
+    worker = dramatiq.Worker(broker, worker_threads=1, worker_timeout=20)
+    try:
+        with use_tenant("acme"):
+            where.send()
+            where.send_with_options(unwanted=True)
+        with use_tenant("globex"):
+            where.send()
+            where()  # as a function
+        worker.start()
+        broker.join(where.queue_name, timeout=10_000)
+        worker.join()
+    finally:
+        worker.stop()
+        broker.close()
+        databases.configure({})
+        databases.secret_key = None
+    assert found == ["globex", "acme", "globex"]
 
 
 # Huey
