@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import socket
+import sqlite3
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from peewee_multidb import Databases
+from peewee_multidb.cli.asking import Facts
+from peewee_multidb.cli.check import _of_server
 from tests.cli.conftest import MODELS, SETTINGS, Project
 
 NewSettings = Callable[[], dict[str, Any]]
@@ -144,3 +150,71 @@ def test_a_read_only_file_that_is_empty_is_a_warning(filled: Project) -> None:
     found = findings(filled, "--no-schema", exit_code=0)
     assert found == [("warning", "erp", "connection")]
     assert "look whether the path is right" in filled("check", "--no-schema").stdout
+
+
+def test_a_silent_server_is_a_finding_and_the_others_are_asked(filled: Project, silent_port: int) -> None:
+    url = f"postgresql://app@127.0.0.1:{silent_port}/x?connect_timeout=2"
+    filled.settings(SETTINGS.replace("sqlite:///archive.db", url))
+    found = filled.json("check", "--no-schema", "--timeout", "0.5", exit_code=1)
+    (finding,) = found["findings"]
+    assert (finding["subject"], finding["what"]) == ("archive", "connection")
+    assert "no answer in 0.5 seconds" in finding["message"]
+    assert [one["name"] for one in found["servers"]] == ["default", "shard1", "shard2", "erp"]
+    servers = filled.json("status", "archive", "default", "--timeout", "0.5", exit_code=1)["servers"]
+    assert [(one["name"], one["reachable"]) for one in servers] == [("archive", False), ("default", True)]
+    assert "no answer in 0.5 seconds" in servers[0]["problem"] and servers[1]["problem"] is None
+
+
+def test_models_that_cannot_be_imported_are_one_finding(filled: Project) -> None:
+    filled.settings(SETTINGS.replace("{module}.models", "no_such_package.models"))
+    found = filled.json("check", exit_code=1)["findings"]
+    assert [(one["level"], one["what"]) for one in found] == [("error", "models")]
+    assert "no_such_package" in found[0]["message"]
+
+
+def test_keys_that_collide_and_tables_that_are_missing(project: Project) -> None:
+    project.write(MODELS.replace("    id = SnowflakeField(Snowflake(1), primary_key=True)\n", ""))
+    found = findings(project, "default", "shard1", "shard2", exit_code=1)
+    assert ("warning", "Order", "keys") in found
+    assert ("error", "User", "schema") in found and found.count(("error", "Order", "schema")) == 2
+    shown = project("check", "shard1").stdout
+    assert "warning: Order: id is a AutoField" in shown and shown.endswith("1 error, 1 warning.\n")
+
+
+def test_shards_that_are_not_alike_are_a_drift(filled: Project) -> None:
+    sqlite3.connect("s2.db").execute('CREATE INDEX ours ON "order" (total)')
+    found = filled.json("check", exit_code=1)["findings"]
+    drift = [one for one in found if one["level"] == "warning"]
+    assert [(one["subject"], one["what"]) for one in drift] == [("Order", "schema")]
+    assert drift[0]["message"] == "shard2: order is not as in shard1: the index (total) is there only"
+
+
+def test_tables_that_cannot_be_read_are_an_error_of_their_database(filled: Project) -> None:
+    Path("default.db").write_bytes(b"no database, and longer than its head" * 200)
+    found = filled.json("check", exit_code=1)["findings"]
+    assert [(one["level"], one["subject"]) for one in found] == [("error", "default")]
+    assert "file is not a database" in found[0]["message"]
+
+
+@pytest.mark.parametrize(
+    ("host", "facts", "what", "message"),
+    [
+        ("db.example", Facts(skew=3.04), "clock", "its clock is 3.0 s ahead of this one's"),
+        ("db.example", Facts(skew=-2.5), "clock", "its clock is 2.5 s behind this one's"),
+        ("db.example", Facts(skew=1.9, encrypted=True, charset="UTF8"), None, ""),
+        ("db.example", Facts(encrypted=False), "encryption", "the connection is not encrypted"),
+        ("127.0.0.1", Facts(encrypted=False), None, ""),
+        ("db.example", Facts(charset="latin1"), "characters", "latin1, which does not have every character"),
+    ],
+)
+def test_what_a_server_says_of_itself_may_be_a_warning(
+    host: str, facts: Facts, what: str | None, message: str
+) -> None:
+    registry = Databases({"db": f"postgresql://app@{host}/x"})
+    app: Any = SimpleNamespace(registry=registry)
+    one = {"name": "db", "role": "primary", "server": host, "reachable": True, "problem": None}
+    found = list(_of_server(app, one, facts, registry.entries["db"].primary))
+    assert [(finding.level, finding.subject, finding.what) for finding in found] == (
+        [] if what is None else [("warning", "db", what)]
+    )
+    assert all(message in finding.message for finding in found)

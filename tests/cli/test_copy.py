@@ -89,3 +89,53 @@ def test_an_interrupted_copy_says_how_to_go_on_and_does(filled: Project) -> None
     done = filled("copy", "default", "archive", "User", "--resume", "--json")
     assert done.exit_code == 0, done.output
     assert json.loads(done.stdout)["rows"] == 30020
+
+
+def test_what_was_copied_is_a_table_with_checksums(filled: Project) -> None:
+    result = filled("copy", "default", "archive", "User")
+    assert result.exit_code == 0 and "20 rows in " in result.stdout
+    assert "in archive" in result.stdout and "the same" in result.stdout
+    result = filled("copy", "archive", "default")
+    assert result.exit_code == 3
+    assert "no model lives in 'archive': name the models, or tables with --table" in result.stderr
+
+
+def test_a_dry_run_shows_its_problems(filled: Project) -> None:
+    with sqlite3.connect("archive.db") as database:
+        database.execute('CREATE TABLE "user" (id INTEGER PRIMARY KEY)')
+    result = filled("copy", "default", "archive", "User", "--dry-run")
+    assert result.exit_code == 1 and "default -> archive; nothing is copied." in result.stdout
+    problem = "problem: User: there is no column 'name' in 'archive'; migrate it first\n"
+    assert problem in result.stdout
+    with sqlite3.connect("archive.db") as database:
+        database.execute('ALTER TABLE "user" ADD COLUMN name VARCHAR(20)')
+    result = filled("copy", "default", "archive", "User", "--dry-run")
+    assert result.exit_code == 0 and "problem" not in result.stdout
+    (row,) = [line.split() for line in result.stdout.splitlines() if line.startswith("User")]
+    assert row == ["User", "user", "20", "there"]
+
+
+def with_trigger(when: str, statement: str) -> None:
+    with sqlite3.connect("archive.db") as database:
+        database.execute('CREATE TABLE "user" (id INTEGER PRIMARY KEY, name VARCHAR(20) NOT NULL)')
+        database.execute(
+            f'CREATE TRIGGER odd {when} INSERT ON "user" WHEN new.id = 12 BEGIN {statement}; END'
+        )
+
+
+def test_rows_that_the_target_changes_are_shown_as_different(filled: Project) -> None:
+    with_trigger("AFTER", "UPDATE \"user\" SET name = 'another' WHERE id = 12")
+    result = filled("copy", "default", "archive", "User")
+    assert result.exit_code == 6
+    assert "different" in result.stdout and "the same" not in result.stdout
+    assert "12" in result.stderr
+
+
+def test_a_dry_run_tells_how_far_an_unfinished_copy_came(filled: Project) -> None:
+    with_trigger("BEFORE", "SELECT RAISE(ABORT, 'not this one')")
+    result = filled("copy", "default", "archive", "User", "--batch", "5")
+    assert result.exit_code != 0 and "not this one" in result.stderr
+    result = filled("copy", "default", "archive", "User", "--dry-run")
+    assert "10 rows of an unfinished copy" in result.stdout
+    sqlite3.connect("archive.db").execute("DROP TRIGGER odd")
+    assert filled.json("copy", "default", "archive", "User", "--resume")["rows"] == 20

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from peewee_multidb.cli.main import MISSING, main
 from peewee_multidb.version import __version__
 from tests.cli.conftest import ROOT, Project
 
@@ -70,3 +71,27 @@ def test_without_the_extra_one_sentence_says_what_to_install(project: Project) -
     )
     assert done.returncode == 3
     assert done.stderr == 'The command `multidb` needs click and rich: pip install "peewee-multidb[cli]"\n'
+
+
+def test_main_exits_with_the_code_of_the_command(
+    project: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for arguments, code, said in (
+        (["--version"], 0, f"multidb, version {__version__}\n"),
+        (["status", "nowhere"], 3, ""),
+    ):
+        monkeypatch.setattr(sys, "argv", ["multidb", *arguments])
+        with pytest.raises(SystemExit) as left:
+            main()
+        assert (left.value.code, capsys.readouterr().out) == (code, said)
+
+
+@pytest.mark.parametrize("package", ["click", "rich"])
+def test_main_says_what_to_install_where_the_extra_is_missing(
+    package: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(SystemExit) as left:
+        main()
+    assert left.value.code == 3
+    assert capsys.readouterr().err == f"{MISSING}\n"

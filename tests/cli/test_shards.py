@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import MODELS, Project
+from tests.cli.conftest import MODELS, SETTINGS, Project
 
 MOVABLE = MODELS.replace("HashShards, ", "HashShards, StoredMap, ").replace(
     '"shard1", "shard2", key="user"',
@@ -98,3 +98,43 @@ def test_a_plan_that_is_refused_has_changed_nothing(movable: Project) -> None:
     movable("shell", "-c", "databases['shard1'].execute_sql('ALTER TABLE \"order\" ADD COLUMN note TEXT')")
     result = movable("rebalance", "--add", "archive", "--dry-run")
     assert result.exit_code == 5 and "note" in result.stderr
+
+
+def test_a_plan_is_shown_below_the_shards_of_its_map(movable: Project) -> None:
+    shown = movable("shards", "--add", "archive", "--map", "orders").stdout
+    assert shown.startswith("Order: map orders\n") and "Skew: " in shown
+    (rule,) = movable.json("shards", "--add", "archive", "--map", "orders")["rules"]
+    assert "archive" in shown.partition("Skew: ")[2] and "archive" not in shown.partition("Skew: ")[0]
+    assert str(rule["plan"]["moving_rows"]) in shown.partition("Skew: ")[2]
+    result = movable("shards", "--map", "users")
+    assert result.exit_code == 3 and "no model is sharded by a map of the name 'users'" in result.stderr
+
+
+def test_each_rule_has_a_table_and_empty_shards_have_no_skew(project: Project) -> None:
+    more = """
+class Event(Base):
+    id = SnowflakeField(Snowflake(1), primary_key=True)
+    place = IntegerField()
+
+    class Meta:
+        db_name = HashShards("shard2", "archive", key="place")
+"""
+    project.write(MODELS + more)
+    rules = project.json("shards")["rules"]
+    shards = [[one["name"] for one in rule["shards"]] for rule in rules]
+    assert sorted(shards) == [["shard1", "shard2"], ["shard2", "archive"]]
+    assert all(rule["skew"] is None and rule["shards"][0]["rows"] == 0 for rule in rules)
+    blocks = project("shards").stdout.strip().split("\n\n")
+    assert [block.partition(":")[0] for block in blocks] == [rule["models"][0] for rule in rules]
+    assert "Skew" not in project("shards").stdout
+
+
+def test_each_server_tells_the_room_of_a_table(project: Project, postgres_url: str, mariadb_url: str) -> None:
+    changed = SETTINGS.replace("sqlite:///s1.db", "{post}").replace("sqlite:///s2.db", "{maria}")
+    project.settings(changed, post=postgres_url, maria=mariadb_url)
+    (rule,) = project.json("shards")["rules"]
+    assert [one["bytes"] for one in rule["shards"]] == [0, 0], "there are no tables yet"
+    made = project("shell", "-c", "databases.create_tables([Order], safe=True)")
+    assert made.exit_code == 0, made.output
+    (rule,) = project.json("shards")["rules"]
+    assert all(one["rows"] == 0 and one["bytes"] >= 8192 for one in rule["shards"])

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import sys
+from types import ModuleType
+from typing import Any
+
+import pytest
+
 from tests.cli.conftest import SETTINGS, Project
 
 
@@ -36,3 +42,46 @@ def test_an_error_of_a_driver_names_the_database(project: Project) -> None:
     project.settings(SETTINGS.replace("sqlite:///default.db", "sqlite:////no/such/folder/default.db"))
     result = project("shell", "-c", "User.select().count()")
     assert result.exit_code == 4 and result.stderr.startswith("error: default: unable to open database file")
+
+
+def test_lines_of_the_prompt_run_inside_of_the_scope(
+    filled: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "ps1", ">>> ", raising=False)
+    monkeypatch.setattr(sys, "ps2", "... ", raising=False)
+    lines = "User.create_table()\nprint('users:', User.select().count())\n"
+    result = filled("shell", "--plain", "--db", "archive", input=lines)
+    assert result.exit_code == 0, result.output
+    assert "users: 0" in result.stdout
+    assert "Databases: default, shard1, shard2, archive, erp\n" in result.stderr
+    assert "Models: Invoice, User, Order Inside of use_db('archive').\n" in result.stderr
+    result = filled("shell", "--plain", input="print('users:', User.select().count())\n")
+    assert "users: 20" in result.stdout and "Inside of" not in result.stderr
+
+
+def test_the_tab_key_completes_the_names_of_the_models(filled: Project) -> None:
+    readline = pytest.importorskip("readline")
+    before = readline.get_completer()
+    try:
+        assert filled("shell", "--plain", input="").exit_code == 0
+        assert readline.get_completer()("Invoi", 0).startswith("Invoice")
+    finally:
+        readline.set_completer(before)
+
+
+def test_ipython_is_taken_where_it_is_installed_and_plain_does_without(
+    filled: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[dict[str, Any]] = []
+    ipython = ModuleType("IPython")
+    ipython.start_ipython = lambda **given: started.append(given)  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "IPython", ipython)
+    result = filled("shell", input="print('not read')\n")
+    assert result.exit_code == 0 and "Models: Invoice, User, Order" in result.stdout
+    assert "not read" not in result.stdout
+    assert [one["argv"] for one in started] == [["--no-banner"]]
+    assert started[0]["user_ns"]["User"].__name__ == "User"
+    filled("shell", "--plain", input="")
+    assert len(started) == 1
+    monkeypatch.setitem(sys.modules, "IPython", None)
+    assert "is read" in filled("shell", input="print('is read')\n").stdout

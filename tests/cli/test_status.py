@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import pty
 import select
 import signal
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pytest
+from rich.console import Console
+
+from peewee_multidb.cli.asking import Facts
+from peewee_multidb.cli.output import Output
+from peewee_multidb.cli.status import as_dict
+from peewee_multidb.status import ServerStatus
 from tests.cli.conftest import SETTINGS, Project
 
 
@@ -90,3 +99,56 @@ def test_a_database_file_that_cannot_be_made(filled: Project, tmp_path: Path) ->
     filled.settings(SETTINGS.replace("archive.db", "no/such/folder/archive.db"))
     found = {one["name"]: one for one in filled.json("status", exit_code=1)["servers"]}
     assert not found["archive"]["reachable"] and found["default"]["reachable"]
+
+
+@pytest.fixture
+def two_looks(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Ctrl-C in the second pause; the pauses."""
+    pauses: list[float] = []
+
+    def pause(seconds: float) -> None:
+        pauses.append(seconds)
+        if len(pauses) == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("peewee_multidb.cli.status.time.sleep", pause)
+    return pauses
+
+
+def test_ctrl_c_ends_watching_with_the_code_of_the_last_look(filled: Project, two_looks: list[float]) -> None:
+    result = filled("status", "default", "--watch", "--json")
+    assert result.exit_code == 0 and two_looks == [2.0, 2.0]
+    looks = [json.loads(line)["servers"] for line in result.stdout.splitlines()]
+    assert [[one["name"] for one in look] for look in looks] == [["default"], ["default"]]
+    two_looks.clear()
+    filled.settings(SETTINGS.replace("archive.db", "no/such/folder/archive.db"))
+    result = filled("status", "archive", "--watch", "0.5")
+    assert result.exit_code == 1 and two_looks == [0.5, 0.5]
+    assert result.stdout.count("problem: archive, primary: ") == 2
+
+
+def test_each_look_is_drawn_over_the_last_one_in_a_terminal(
+    filled: Project, two_looks: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = io.StringIO()
+    console = Console(file=file, force_terminal=True, width=100)
+    monkeypatch.setattr(Output, "console", console)
+    assert filled("status", "default", "--watch", "1").exit_code == 0
+    shown = file.getvalue()
+    assert shown.count("Ctrl-C ends") >= 2 and "\x1b[1A" in shown
+    assert "up" in shown and "default" in shown
+
+
+def test_a_replica_that_stopped_or_follows_nobody_and_a_primary_without_writes_are_problems() -> None:
+    def problem(role: str, *, server: str = "x", **given: Any) -> Any:
+        one = ServerStatus("db", server, role, True, True, 0.0, None, None, 0, None, None, role == "replica")
+        shown = as_dict(replace(one, **given), Facts())
+        assert shown["lag"] != float("inf"), "JSON has no infinity"
+        return shown["problem"]
+
+    assert problem("primary") is None and problem("replica") is None
+    assert problem("primary", writable=False) == "takes no writes, but is configured as the primary"
+    assert problem("replica", lag=float("inf")) == "replication has stopped"
+    lonely = "follows no other server, but is configured as a replica"
+    assert problem("replica", replicating=False) == lonely
+    assert problem("replica", replicating=False, server="mirror") is None
