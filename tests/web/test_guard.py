@@ -32,9 +32,7 @@ def asked(port: int, path: str = "/", method: str = "GET", body: str | None = No
     return answer.status, dict(answer.getheaders()), text
 
 
-def test_without_a_token_only_this_machine_under_its_own_name_is_answered(
-    shop: Shop, opened: Opened
-) -> None:
+def test_without_a_token_only_this_machine_under_its_own_name_is_answered(shop: Shop, opened: Opened) -> None:
     with served(opened(shop.registry)) as port:
         for host in (f"127.0.0.1:{port}", f"localhost:{port}", "localhost", f"[::1]:{port}"):
             assert asked(port, Host=host)[0] == 200, host
