@@ -135,3 +135,15 @@ def test_a_list_of_values_is_as_many_parameters() -> None:
     assert written("2012", lambda m: m.Person.select(m.Person.id).where(m.Person.age << [1, 2])) == (
         "SELECT [t1].[id] FROM [person] AS [t1] WHERE ([t1].[age] IN ({1}, {2}))"
     )
+
+
+def test_pages_of_distinct_rows_are_sorted_by_the_names_that_the_rows_have_outside() -> None:
+    def page(m: Any) -> Any:
+        posts = m.Post.select(m.Post.author, fn.COUNT(m.Post.id).alias("n")).group_by(m.Post.author)
+        q = posts.alias("q")
+        rows = m.Person.select(m.Person.city, q.c.n).distinct().join(q, on=(q.c.author_id == m.Person.id))
+        return rows.order_by(q.c.n * 2, m.Person.city).limit(3).offset(2)
+
+    sql = written("2005", page)
+    assert "ROW_NUMBER() OVER (ORDER BY ([_d].[_c2] * {2}), [_d].[_c1]) AS [_rn]" in sql
+    assert "SELECT DISTINCT [t1].[city] AS [_c1], [q].[n] AS [_c2] FROM" in sql
