@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from typing import Any
 
 import peewee
@@ -39,7 +40,9 @@ from playhouse.migrate import migrate
 from peewee_multidb import Databases, use_db
 from peewee_multidb.drivers.mysql import EnumField, UnsignedIntegerField
 from peewee_multidb.schema import Differences, compare, create
+from peewee_multidb.schema.drift import drifts
 from peewee_multidb.schema.migrators import migrator_of
+from peewee_multidb.schema.shapes import Column, ForeignKey, Shape
 from tests.scale import scaled
 from tests.schema.conftest import ENGINES, base_of, engine_of
 
@@ -426,3 +429,69 @@ def test_schemas_of_postgresql(shared: Databases) -> None:
     (found,) = compare([Pet, Owner], registry=shared)
     assert (found.found, found.expected) == ("character varying(30)[]", "character varying(20)[]")
     shared["pg"].execute_sql("DROP SCHEMA box CASCADE")
+
+
+class Item(peewee.Model):
+    n = IntegerField()
+
+
+PLAIN = Shape({"n": Column("INTEGER", False, (False, None), False)}, ("id",), frozenset(), frozenset())
+
+
+def drifted(**changed: Any) -> list[str]:
+    """Return what is said of a third database that is not like the two others."""
+    shapes = {"a": PLAIN, "b": PLAIN, "c": replace(PLAIN, **changed)}
+    found = list(drifts(Item, shapes, dict.fromkeys(shapes, "sqlite")))
+    assert all((one.database, one.like) == ("c", "a") for one in found)
+    return sorted(one.what for one in found)
+
+
+def test_a_table_that_is_like_the_others_has_not_drifted() -> None:
+    assert drifted() == []
+
+
+@pytest.mark.parametrize(
+    ("column", "what"),
+    [
+        ({"kind": "TEXT"}, "n is TEXT, there INTEGER"),
+        ({"null": True}, "n is NULL, there NOT NULL"),
+        ({"default": (True, "7")}, "the default of n is 7, there none"),
+        ({"identity": True}, "n is numbered by the server, there not numbered by the server"),
+    ],
+)
+def test_each_way_that_a_column_drifts_is_said(column: dict[str, Any], what: str) -> None:
+    assert drifted(columns={"n": replace(PLAIN.columns["n"], **column)}) == [what]
+
+
+def test_columns_and_keys_that_are_missing_or_there_only_are_said() -> None:
+    assert drifted(columns={"m": PLAIN.columns["n"]}) == [
+        "the column m is there only",
+        "the column n is missing",
+    ]
+    assert drifted(primary_key=("n", "id")) == ["the primary key is (n, id), there (id)"]
+    assert drifted(indexes=frozenset({(("n",), True, "i"), (None, False, "lower_n")})) == [
+        "the index lower_n is there only",
+        "the unique index (n) is there only",
+    ]
+    key = ForeignKey("n", "other", "id")
+    assert drifted(foreign_keys=frozenset({key})) == ["a foreign key of n to other(id) is there only"]
+
+
+def test_what_most_databases_have_is_missing_in_the_one_that_lacks_it() -> None:
+    full = replace(
+        PLAIN,
+        indexes=frozenset({(("n",), True, "i")}),
+        foreign_keys=frozenset({ForeignKey("n", "other", "id")}),
+    )
+    shapes = {"a": PLAIN, "b": full, "c": full}
+    found = list(drifts(Item, shapes, dict.fromkeys(shapes, "sqlite")))
+    assert {(one.database, one.like) for one in found} == {("a", "b")}
+    assert [one.what for one in found] == [
+        "the unique index (n) is missing",
+        "the foreign key of n to other(id) is missing",
+    ]
+
+
+def test_tables_of_different_engines_are_not_compared() -> None:
+    shapes = {"a": PLAIN, "b": replace(PLAIN, primary_key=())}
+    assert list(drifts(Item, shapes, {"a": "sqlite", "b": "mssql"})) == []

@@ -304,3 +304,33 @@ def test_a_database_that_the_user_made_counts_too(tmp_path: Path) -> None:
     mine.close()  # type: ignore[no-untyped-call]
     registry["other"].connection()  # type: ignore[no-untyped-call]
     registry.close_all()
+
+
+def test_fewer_database_objects_than_are_in_use_leave_those_in_use(tmp_path: Path) -> None:
+    registry = Databases({name: f"sqlite:///{tmp_path / name}.db" for name in ("a", "b", "c")})
+    evicted: list[str] = []
+    registry.on_evict.append(lambda entry: evicted.append(entry.name))
+    with registry["a"].atomic(), registry["b"].atomic():  # type: ignore[no-untyped-call]
+        registry["c"].connect()  # type: ignore[no-untyped-call]
+        registry["c"].close()  # type: ignore[no-untyped-call]
+        registry.max_databases = 1
+        assert sorted(registry.live) == ["a", "b"] and evicted == ["c"]
+    registry.close_all()
+
+
+def test_a_wait_alone_limits_nothing(tmp_path: Path) -> None:
+    registry = Databases({"a": f"sqlite:///{tmp_path / 'a'}.db"})
+    registry.wait_open = 2
+    assert registry.wait_open == 2.0 and registry.max_open is None
+    assert not hasattr(registry["a"], "governor"), "nobody counts its connections"
+    registry.close_all()
+
+
+@pytest.mark.parametrize("value", [-1, True, None, "3", float("nan")])
+@pytest.mark.parametrize("key", ["wait_open", "resolved_ttl", "unknown_ttl"])
+def test_a_time_is_a_number_of_seconds(key: str, value: Any) -> None:
+    registry = Databases()
+    before = getattr(registry, key)
+    with pytest.raises(ConfigurationError, match=f"'{key}' must be a number of seconds"):
+        setattr(registry, key, value)
+    assert getattr(registry, key) == before

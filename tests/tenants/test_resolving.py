@@ -366,3 +366,27 @@ def test_ten_thousand_are_added_in_one_go_or_not_at_all() -> None:
     with pytest.raises(UnknownDatabase) as info:
         registry["nobody"]
     assert len(str(info.value)) < 1000, "a message does not list thousands"
+
+
+def test_a_resolver_is_a_function(tmp_path: Path) -> None:
+    registry = Databases()
+    with pytest.raises(ConfigurationError, match=r"databases\.resolver takes a function of a name, not 'x'"):
+        registry.resolver = "x"  # type: ignore[assignment]
+    assert registry.resolver is None and not registry.has_tenants
+
+
+def test_a_tenant_that_is_gone_while_somebody_uses_it_finishes_and_is_unknown(tmp_path: Path) -> None:
+    urls = {"acme": f"sqlite:///{tmp_path / 'acme'}.db"}
+    registry = Databases()
+    registry.resolver = urls.get
+    assert (registry.resolved_ttl, registry.unknown_ttl) == (300, 5)
+    database = registry["acme"]
+    with database.atomic():  # type: ignore[no-untyped-call]
+        database.execute_sql("CREATE TABLE t (n int)")
+        del urls["acme"]
+        registry.forget("acme")
+        assert not registry.knows("acme") and "acme" not in registry.live
+        database.execute_sql("INSERT INTO t VALUES (1)")
+    assert database.execute_sql("SELECT n FROM t").fetchall() == [(1,)]
+    database.close()
+    registry.close_all()

@@ -6,10 +6,14 @@ import os
 import resource
 import sqlite3
 import subprocess
+import threading
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import greenlet
+import peewee
 import pytest
 
 from peewee_multidb import (
@@ -21,6 +25,7 @@ from peewee_multidb import (
     databases,
     recover,
 )
+from peewee_multidb.twophase import log as log_module
 from peewee_multidb.twophase import log_of
 from peewee_multidb.twophase.decisions import Decisions
 from peewee_multidb.twophase.log import DEFAULT_LOG
@@ -289,3 +294,60 @@ def test_a_block_that_commits_alone_writes_nothing(two: None) -> None:
     with atomic("lite", two_phase=True):
         Lite.create(n=1)
     assert log_of(databases).every() == []
+
+
+# In this process, with files alone
+
+
+def test_a_log_in_a_database_object_of_the_user_begins_outside_of_his_transaction(folder: Path) -> None:
+    own = peewee.SqliteDatabase(folder / "own.db")
+    registry = Databases({"own": own})
+    log = log_of(registry, "own")
+    with own.atomic(), pytest.raises(ConfigurationError, match="'own', the transaction log, has a trans"):
+        log.id  # noqa: B018
+    assert log.id == log_of(registry, "own").id and not log.is_file and log.exists
+    registry.close_all()
+
+
+def test_a_file_that_holds_no_log_cannot_say_what_holds(folder: Path) -> None:
+    log = log_of(Databases(), folder / "log.db")
+    assert not log.exists
+    with pytest.raises(peewee.OperationalError, match="no such table"):
+        log.settle("g1", tries=2)
+    assert log.id and log.exists and log.settle("g1").outcome == "rollback"
+    log.close()
+
+
+def test_after_a_fork_a_lock_that_a_thread_held_holds_nobody_up(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = log_of(Databases(), folder / "log.db")
+    assert log.id
+    log.close()
+    monkeypatch.setattr(log_module, "_logs", weakref.WeakSet([log]))
+    held, go = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with log._lock:
+            held.set()
+            go.wait(30)
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    try:
+        assert held.wait(30)
+        assert not log._lock.acquire(blocking=False)
+        log_module._after_fork_in_child()
+        assert log._lock.acquire(blocking=False)
+        log._lock.release()
+        assert log.every() == []
+    finally:
+        go.set()
+        holder.join()
+    log.close()
+
+
+def test_a_greenlet_without_an_event_loop_asks_the_log_in_its_own_thread(folder: Path) -> None:
+    log = log_of(Databases(), folder / "log.db")
+    thread = greenlet.greenlet(lambda: log.run(threading.get_ident)).switch()
+    assert thread == threading.get_ident()

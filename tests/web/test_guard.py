@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import http.client
 import logging
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+from starlette.testclient import TestClient
 
 from peewee_multidb import ConfigurationError
 from peewee_multidb.web import StatusApp
@@ -30,9 +32,7 @@ def asked(port: int, path: str = "/", method: str = "GET", body: str | None = No
     return answer.status, dict(answer.getheaders()), text
 
 
-def test_without_a_token_only_this_machine_under_its_own_name_is_answered(
-    shop: Shop, opened: Opened
-) -> None:
+def test_without_a_token_only_this_machine_under_its_own_name_is_answered(shop: Shop, opened: Opened) -> None:
     with served(opened(shop.registry)) as port:
         for host in (f"127.0.0.1:{port}", f"localhost:{port}", "localhost", f"[::1]:{port}"):
             assert asked(port, Host=host)[0] == 200, host
@@ -46,8 +46,6 @@ def test_without_a_token_only_this_machine_under_its_own_name_is_answered(
 
 @pytest.mark.parametrize("client", [("192.0.2.1", 5), ("::ffff:192.0.2.1", 5), None])
 def test_without_a_token_another_machine_is_refused(shop: Shop, opened: Opened, client: Any) -> None:
-    import asyncio
-
     sent: list[Any] = []
 
     async def send(message: Any) -> None:
@@ -117,3 +115,37 @@ def test_the_token_is_in_no_log(shop: Shop, opened: Opened, caplog: pytest.LogCa
         asked(port, Authorization=f"Bearer {TOKEN}")
         asked(port, "/login", "POST", f"token={TOKEN}")
     assert TOKEN not in caplog.text
+
+
+# In this process, without a server in between
+
+
+def test_it_starts_and_stops_with_the_server_that_runs_it(shop: Shop, opened: Opened) -> None:
+    with TestClient(opened(shop.registry), "http://localhost", client=("127.0.0.1", 5)) as client:
+        assert client.get("/").status_code == 200
+
+
+def test_a_web_socket_is_not_answered(shop: Shop, opened: Opened) -> None:
+    sent: list[Any] = []
+    scope = {"type": "websocket", "path": "/", "headers": [(b"host", b"localhost")]}
+    asyncio.run(opened(shop.registry)(scope, None, sent.append))
+    assert sent == []
+
+
+@pytest.mark.parametrize("path", ["/login", "/logout"])
+def test_without_a_token_there_is_nothing_to_log_in_to(shop: Shop, opened: Opened, path: str) -> None:
+    client = TestClient(
+        opened(shop.registry), "http://localhost", client=("127.0.0.1", 5), follow_redirects=False
+    )
+    answer = client.post(path, data={"token": TOKEN})
+    assert (answer.status_code, answer.headers["location"]) == (303, "/")
+    assert "set-cookie" not in answer.headers
+
+
+@pytest.mark.parametrize("option", ["interval", "slow"])
+@pytest.mark.parametrize("seconds", [0, -1.0])
+def test_a_time_that_is_not_above_zero_is_refused(
+    shop: Shop, opened: Opened, option: str, seconds: float
+) -> None:
+    with pytest.raises(ConfigurationError, match="must be above 0"):
+        opened(shop.registry, **{option: seconds})

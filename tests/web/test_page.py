@@ -15,6 +15,7 @@ from selenium.webdriver.support.ui import WebDriverWait
 
 from peewee_multidb import Databases, HashShards, Model
 from peewee_multidb.web import StatusApp
+from peewee_multidb.web.page import clock, seconds, section_bodies, size, summary
 from tests.observe.conftest import Shop
 from tests.web.conftest import look_as, served
 
@@ -236,3 +237,79 @@ def test_a_mounted_page_finds_its_files_below_its_path(
         wait(chromium).until(lambda browser: browser.find_elements(By.ID, "pause"))
         assert "answers" in text_of(chromium, "databases")
         assert chromium.find_element(By.TAG_NAME, "section").value_of_css_property("border-radius") == "12px"
+
+
+# What is written, without a browser
+
+
+@pytest.fixture
+def data(shop: Shop, opened: Opened) -> dict[str, Any]:
+    """What is known of the shop's databases, from a process that asks them from outside."""
+    return opened(shop.registry, models=[shop.Order], live=False, interval=60).data()
+
+
+def test_sizes_and_durations_are_for_people() -> None:
+    sizes = [size(value) for value in (None, 0, 999, 1000, 12_345_678, 5e9, 1234e12)]
+    assert sizes == ["unknown", "0 B", "999 B", "1 kB", "12.3 MB", "5 GB", "1,234.0 TB"]
+    durations = [seconds(value) for value in (None, float("inf"), 0.0125, 1.5, 12345)]
+    assert durations == ["unknown", "stopped", "12.5 ms", "1.5 s", "12,345 s"]
+
+
+def test_a_moment_is_the_time_in_utc_for_people_and_for_programs() -> None:
+    assert clock(None) == "never"
+    assert clock(86_399) == '<time datetime="1970-01-01T23:59:59Z">23:59:59</time>'
+
+
+@pytest.mark.parametrize(
+    ("changed", "said", "kind"),
+    [
+        ({"reachable": False, "problem": "refused"}, "does not answer", "bad"),
+        ({"problem": "is behind"}, "gets no reads", "meh"),
+        ({"role": "replica", "lag": float("inf")}, "not replicating", "bad"),
+        ({"role": "replica", "lag": 0.5}, "answers", "good"),
+    ],
+)
+def test_the_state_of_a_server_is_a_word(
+    data: dict[str, Any], changed: dict[str, Any], said: str, kind: str
+) -> None:
+    data["databases"][0]["servers"][0].update(changed)
+    html = section_bodies(data)["databases"]
+    assert f'<span class="state {kind}">{said}</span>' in html
+    assert str(changed.get("problem", "")) in html
+
+
+@pytest.mark.parametrize(
+    ("problem", "said"), [(None, "not asked yet"), ("no such driver", "does not answer")]
+)
+def test_a_database_without_a_servers_word_is_not_said_to_answer(
+    data: dict[str, Any], problem: str | None, said: str
+) -> None:
+    data["databases"] = data["databases"][:1]
+    data["databases"][0].update(servers=[], problem=problem)
+    html = section_bodies(data)["databases"]
+    assert said in html and "answers" not in html and (problem or "") in html
+    assert "1 does not answer" in summary(data)
+
+
+def test_connections_are_those_of_the_server_and_those_of_the_pool(data: dict[str, Any]) -> None:
+    data["databases"][0].update(connections=1234, pool={"in_use": 3, "size": 8})
+    html = section_bodies(data)["databases"]
+    assert "1,234" in html and "pool: 3 of 8" in html
+
+
+def test_charts_show_what_was_counted_and_say_so_where_nothing_was(data: dict[str, Any]) -> None:
+    data.update(work={}, lag={}, shards=[], failed=0)
+    empty = section_bodies(data)
+    assert "None of the servers counts what it does." in empty["throughput"]
+    assert "No database has a replica that tells its lag." in empty["lag"]
+    assert "No sharded model is known here." in empty["shards"]
+    data.update(work={"statements": {"default": [1.0, 2.0]}}, lag={"default r1": [0.5, 2.0]}, failed=1234)
+    shown = section_bodies(data)
+    assert "What servers do, for everybody" in shown["throughput"] and "statements/s" in shown["throughput"]
+    assert "1,234 queries of this application failed" in shown["throughput"]
+    assert "Seconds behind the primary" in shown["lag"] and "default r1" in shown["lag"]
+
+
+def test_routes_are_not_known_from_outside(data: dict[str, Any]) -> None:
+    html = section_bodies(data)["routes"]
+    assert "Mount the page in it with status_app()" in html and "<table" not in html

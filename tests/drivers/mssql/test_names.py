@@ -8,7 +8,7 @@ import peewee
 import pytest
 from peewee import SQL, CharField, IntegerField, fn
 
-from tests.drivers.mssql import corpus, grammar, lint
+from tests.drivers.mssql import corpus, grammar, lint, models
 from tests.drivers.mssql.writing import written
 
 NAMES = [
@@ -88,3 +88,62 @@ def test_a_sql_fragment_with_a_name_is_not_named_again() -> None:
     assert written("2012", lambda m: peewee.Select((inner,), (inner.c.one,))) == (
         "SELECT [q].[one] FROM (SELECT 1 AS [one], 2 AS [_c2]) AS [q]"
     )
+
+
+def piece(node: Any, *, is_value: bool = False) -> Any:
+    """Return the SQL and the parameters of a part of a query; as it is where values are set if asked."""
+    context = corpus.database("2012").get_sql_context()
+    if not is_value:
+        return context.sql(node).query()
+    with context.scope_values():
+        return context.sql(node).query()
+
+
+def test_where_values_are_set_a_name_stands_without_its_source() -> None:
+    m = models.define(peewee.Model, corpus.database("2012"))
+    assert piece(m.Order.odd, is_value=True) == ("[we]]ird [name]", [])
+    assert piece(m.Order.alias("o").odd, is_value=True) == ("[we]]ird [name]", [])
+    assert piece(m.Order.word.alias("a]s"), is_value=True) == ("[a]]s]", [])
+
+
+def test_an_attribute_of_a_namespace_is_the_column_of_its_field() -> None:
+    m = models.define(peewee.Model, corpus.database("2012"))
+    assert piece(peewee.NamespaceAttribute(peewee.EXCLUDED, m.Post.author)) == ("EXCLUDED.[author_id]", [])
+    assert piece(peewee.EXCLUDED.author_id) == ("EXCLUDED.[author_id]", [])
+
+
+def test_a_composite_key_by_itself_is_a_row_of_its_columns() -> None:
+    m = models.define(peewee.Model, corpus.database("2012"))
+    assert piece(m.Liked._meta.primary_key) == ("([t1].[person_id], [t1].[post_id])", [])
+
+
+def test_a_fragments_values_stay_values() -> None:
+    fragment = SQL("[age] > ? AND [city] = ?", (30, "'; DROP TABLE person --"))
+    assert piece(fragment) == ("[age] > ? AND [city] = ?", [30, "'; DROP TABLE person --"])
+
+
+def test_a_list_has_its_parentheses_once() -> None:
+    m = models.define(peewee.Model, corpus.database("2012"))
+    assert piece(peewee.NodeList((), parens=True)) == ("()", [])
+    assert piece(peewee.NodeList(())) == ("", [])
+    assert piece(peewee.NodeList((m.Person.age + 1,), parens=True)) == ("([t1].[age] + ?)", [1])
+    assert piece(peewee.NodeList((m.Person.age + 1, SQL("2")), ", ", True)) == ("(([t1].[age] + ?), 2)", [1])
+
+
+def test_a_list_of_values_is_as_many_parameters() -> None:
+    assert piece(peewee.Value([1, "a, b", None])) == ("(?, ?, ?)", [1, "a, b", None])
+    assert written("2012", lambda m: m.Person.select(m.Person.id).where(m.Person.age << [1, 2])) == (
+        "SELECT [t1].[id] FROM [person] AS [t1] WHERE ([t1].[age] IN ({1}, {2}))"
+    )
+
+
+def test_pages_of_distinct_rows_are_sorted_by_the_names_that_the_rows_have_outside() -> None:
+    def page(m: Any) -> Any:
+        posts = m.Post.select(m.Post.author, fn.COUNT(m.Post.id).alias("n")).group_by(m.Post.author)
+        q = posts.alias("q")
+        rows = m.Person.select(m.Person.city, q.c.n).distinct().join(q, on=(q.c.author_id == m.Person.id))
+        return rows.order_by(q.c.n * 2, m.Person.city).limit(3).offset(2)
+
+    sql = written("2005", page)
+    assert "ROW_NUMBER() OVER (ORDER BY ([_d].[_c2] * {2}), [_d].[_c1]) AS [_rn]" in sql
+    assert "SELECT DISTINCT [t1].[city] AS [_c1], [q].[n] AS [_c2] FROM" in sql

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from peewee_multidb.drivers.replication import LSN
+from peewee_multidb.drivers.replication.base import ServerState
 from peewee_multidb.drivers.replication.mariadb import MARIADB, GtidList
 from peewee_multidb.drivers.replication.mysql import MYSQL, GtidSet
 from peewee_multidb.drivers.replication.postgresql import POSTGRESQL
@@ -151,3 +152,19 @@ def test_no_text_whatever_raises_anything_else(text: str) -> None:
         except ValueError:
             continue
         assert parse(str(position)).covers(position)
+
+
+def at(position: Any) -> ServerState:
+    return ServerState(replicating=True, writable=False, position=position, lag=None, identity=None)
+
+
+@given(TRANSACTIONS, TRANSACTIONS)
+def test_a_replica_has_no_transaction_that_its_primary_has_not(
+    one: frozenset[Any], other: frozenset[Any]
+) -> None:
+    assert MYSQL.is_replica_of(at(written(one)), at(written(other))) is (one <= other)
+
+
+def test_a_set_of_gtids_is_told_apart_from_its_text() -> None:
+    text = f"{SOURCES[0]}:1-5"
+    assert repr(GtidSet(f" {text}\n")) == f"GtidSet('{text}')" and str(GtidSet(text)) == text
