@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from peewee import JOIN, SQL, CharField, IntegerField, Window, fn
+from peewee import JOIN, SQL, Case, CharField, IntegerField, Value, Window, fn
 
 from peewee_multidb import Databases, ScatterNotSupported
 from tests.conftest import NewUrl
@@ -70,6 +70,20 @@ REFUSED: dict[str, tuple[Callable[[Shop], Any], str]] = {
         lambda s: s.Order.select(fn.COUNT(s.Order.qty.distinct()).filter(s.Order.id > 3)),
         "with a filter",
     ),
+    "locks of the first rows": (lambda s: s.Order.select().limit(2).for_update(), "FOR UPDATE with LIMIT"),
+    "HAVING alone": (lambda s: s.Order.select(s.Order.qty).having(s.Order.qty > 1), "HAVING stands without"),
+    "a query in raw SQL": (
+        lambda s: s.Order.select().where(s.Order.qty.in_(SQL("(SELECT 1)"))),
+        "the raw SQL '\\(SELECT 1\\)' cannot be looked into",
+    ),
+    "distinct inside of union all": (
+        lambda s: s.Order.select(s.Order.qty).distinct() + s.Order.select(s.Order.amount),
+        "DISTINCT inside of UNION ALL",
+    ),
+    "a union of numbers and text": (
+        lambda s: s.Order.select(s.Order.qty) | s.Order.select(s.Order.status),
+        "brings columns of different types together",
+    ),
     "text in HAVING": (
         lambda s: s.Order.select(s.Order.qty).group_by(s.Order.qty).having(fn.MIN(s.Order.note) > "b"),
         "'b' in HAVING",
@@ -88,14 +102,80 @@ def test_it_is_refused_and_nothing_is_sent(what: str, place: Shop) -> None:
     assert "using(" in str(caught.value) or "prefetch" in str(caught.value)
 
 
-#: SQLite has no DISTINCT ON; and the rows of a reference model are those of no shard.
-OTHERS = {"distinct on", "an unknown function", "a reference model that is kept"}
+#: SQLite has no DISTINCT ON and no FOR UPDATE, and wants a GROUP BY before HAVING; the rows of a reference
+#: model are those of no shard.
+OTHERS = {
+    "distinct on",
+    "locks of the first rows",
+    "HAVING alone",
+    "an unknown function",
+    "a reference model that is kept",
+}
 
 
 @pytest.mark.parametrize("what", sorted(set(REFUSED) - OTHERS))
 def test_one_shard_answers_what_several_do_not(what: str, place: Shop) -> None:
     build, _ = REFUSED[what]
     assert list(build(place).using("a").tuples()) is not None
+
+
+@pytest.fixture
+def both(tmp_path: Path) -> Iterator[tuple[Shop, Shop]]:
+    own = Databases({name: f"sqlite:///{tmp_path}/{name}.db?{QUICK}" for name in ("whole", "a", "b", "c")})
+    one, three = shop(own, "whole"), shop(own, ("a", "b", "c"))
+    for made in (one, three):
+        fill(made, rows(5))
+    yield one, three
+    own.close_all()
+
+
+ANSWERED: dict[str, Callable[[Any], Any]] = {
+    "a union": lambda F: (F.select(F.qty, F.status) | F.select(F.amount, F.note)).order_by(
+        SQL("1"), SQL("2")
+    ),
+    "a union of three": lambda F: (
+        F.select(F.status) | F.select(F.note) | F.select(F.status).where(F.qty > 1)
+    ).order_by(SQL("1")),
+    "a union all in order": lambda F: (F.select(F.qty) + F.select(F.amount)).order_by(SQL("1")).limit(20),
+    "a case": lambda F: F.select(F.id, Case(F.qty, [(1, "one"), (2, "two")], "many")).order_by(F.id),
+    "by a case": lambda F: F.select(F.id).order_by(Case(None, [(F.qty > 1, 1)], 0), F.id),
+    "a cast": lambda F: F.select(F.amount.cast("REAL")).order_by(F.amount.cast("REAL")),
+    "groups of a cast": lambda F: (
+        F.select(F.qty.cast("TEXT"), fn.COUNT(F.id)).group_by(F.qty.cast("TEXT")).order_by(fn.MIN(F.id))
+    ),
+    "groups of a case": lambda F: (
+        F.select(Case(None, [(F.qty > 1, 1)], 0).alias("c"), fn.SUM(F.amount))
+        .group_by(Case(None, [(F.qty > 1, 1)], 0))
+        .order_by(SQL("1"))
+    ),
+    "groups of a value": lambda F: (
+        F.select(F.qty + Value(1), fn.COUNT(F.id)).group_by(F.qty + Value(1)).order_by(SQL("1"))
+    ),
+    "groups of text in another collation": lambda F: (
+        F.select(fn.MIN(F.id), fn.COUNT(F.id)).group_by(F.status.collate("NOCASE")).order_by(fn.MIN(F.id))
+    ),
+    "the least of two": lambda F: F.select(F.id, fn.MIN(F.qty, F.amount)).order_by(
+        fn.MIN(F.qty, F.amount), F.id
+    ),
+    "by a calculation": lambda F: F.select(F.id).order_by(F.rate * 2 + F.amount, F.id),
+    "by a comparison": lambda F: F.select(F.id).order_by(F.qty > 1, F.id),
+    "by a root": lambda F: F.select(F.id).order_by(fn.POWER(F.qty, 2), F.id),
+    "by what has any type": lambda F: F.select(F.id).order_by(fn.NULLIF(F.note, F.qty), F.id),
+    "by a rounded mean": lambda F: F.select(F.id).order_by(fn.ROUND(F.rate), F.id),
+    "distinct of any type": lambda F: F.select(fn.COALESCE(F.qty, F.note)).distinct().order_by(SQL("1")),
+    "distinct by a value": lambda F: F.select(F.qty % 2).distinct().order_by(SQL("1")),
+    "in a text's other collation": lambda F: F.select(F.id).order_by(F.status.collate("NOCASE"), F.id),
+    "a count of distinct values": lambda F: F.select(fn.COUNT(F.qty.distinct()), fn.SUM(F.amount.distinct())),
+    "a filtered sum": lambda F: F.select(
+        fn.SUM(F.amount).filter(F.qty > 1), fn.COUNT(F.id).filter(F.qty < 2)
+    ),
+}
+
+
+@pytest.mark.parametrize("what", ANSWERED)
+def test_several_shards_answer_as_one_database_does(what: str, both: tuple[Shop, Shop]) -> None:
+    one, three = (list(ANSWERED[what](place.Order).tuples()) for place in both)
+    assert one and three == one
 
 
 def test_any_aggregate_is_answered_where_groups_are_local(place: Shop) -> None:
