@@ -84,6 +84,18 @@ REFUSED: dict[str, tuple[Callable[[Shop], Any], str]] = {
         lambda s: s.Order.select(s.Order.qty) | s.Order.select(s.Order.status),
         "brings columns of different types together",
     ),
+    "distinct with aggregates": (
+        lambda s: s.Order.select(fn.COUNT(s.Order.id)).distinct(),
+        "DISTINCT with aggregates is not needed",
+    ),
+    "groups by an aggregate": (
+        lambda s: s.Order.select(fn.COUNT(s.Order.id).alias("n")).group_by(SQL("n")),
+        "GROUP BY has something that looks at several rows",
+    ),
+    "an aggregate of an aggregate": (
+        lambda s: s.Order.select(fn.SUM(fn.COUNT(s.Order.id))),
+        r"SUM\(\) has something in it that looks at several rows",
+    ),
     "text in HAVING": (
         lambda s: s.Order.select(s.Order.qty).group_by(s.Order.qty).having(fn.MIN(s.Order.note) > "b"),
         "'b' in HAVING",
@@ -105,6 +117,8 @@ def test_it_is_refused_and_nothing_is_sent(what: str, place: Shop) -> None:
 #: SQLite has no DISTINCT ON and no FOR UPDATE, and wants a GROUP BY before HAVING; the rows of a reference
 #: model are those of no shard.
 OTHERS = {
+    "groups by an aggregate",
+    "an aggregate of an aggregate",
     "distinct on",
     "locks of the first rows",
     "HAVING alone",
@@ -216,3 +230,55 @@ def test_text_under_a_linguistic_collation_is_not_ordered(new_postgres_url: NewU
     assert [text for (text,) in ordered] == ["B", "Z", "a", "b"]
     assert Word.select().where(Word.text == "a").count() == 1
     own.close_all()
+
+
+@pytest.fixture
+def mixed(tmp_path: Path, new_postgres_url: NewUrl) -> Iterator[tuple[Shop, Shop]]:
+    """One SQLite database, and shards of which one is SQLite's and one PostgreSQL's."""
+    lites = {name: f"sqlite:///{tmp_path}/{name}.db?{QUICK}" for name in ("whole", "a")}
+    own = Databases({**lites, "b": new_postgres_url()})
+    one, two = shop(own, "whole"), shop(own, ("a", "b"))
+    for made in (one, two):
+        fill(made, rows(5))
+    yield one, two
+    own.close_all()
+
+
+UNLIKE: dict[str, tuple[Callable[[Any], Any], str]] = {
+    "a pattern": (lambda F: F.select(F.id).where(F.note.contains("a")), "LIKE in WHERE is not the same"),
+    "a function": (lambda F: F.select(fn.LOWER(F.note)), r"LOWER\(\) in SELECT is not the same"),
+    "division": (lambda F: F.select(F.id).order_by(F.qty / 2), "/ in ORDER BY is not the same"),
+    "a sum of decimals": (lambda F: F.select(fn.SUM(F.price)), r"SUM\(\) of decimal values"),
+    "an order of values of any kind": (
+        lambda F: F.select(F.id).order_by(fn.COALESCE(F.note, F.status).collate("C")),
+        "compares text",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", UNLIKE)
+def test_what_two_engines_do_differently_is_refused(what: str, mixed: tuple[Shop, Shop]) -> None:
+    build, sentence = UNLIKE[what]
+    with pytest.raises(ScatterNotSupported, match=sentence):
+        list(build(mixed[1].Order).tuples())
+
+
+ALIKE: dict[str, Callable[[Any], Any]] = {
+    "numbers in order": lambda F: F.select(F.id, F.qty, F.rate).order_by(F.rate.desc(), F.qty, F.id),
+    "numbers in bare order": lambda F: F.select(F.id).order_by(F.qty, F.amount, F.id),
+    "a calculation in order": lambda F: F.select(F.id).order_by(F.amount + F.qty, F.id),
+    "decimals in order": lambda F: F.select(F.id, F.price).order_by(F.price, F.id),
+    "text in order": lambda F: F.select(F.id, F.note).order_by(F.note, F.id),
+    "sums": lambda F: F.select(fn.SUM(F.amount), fn.SUM(F.qty.distinct()), fn.COUNT(F.id), fn.AVG(F.rate)),
+    "groups": lambda F: F.select(F.qty, fn.SUM(F.amount), fn.MAX(F.note)).group_by(F.qty).order_by(F.qty),
+    "condition": lambda F: F.select(F.id).where((F.status == "new") & F.qty.between(1, 3)).order_by(F.id),
+}
+
+
+@pytest.mark.parametrize("what", ALIKE)
+def test_two_engines_answer_together_as_the_first_alone(what: str, mixed: tuple[Shop, Shop]) -> None:
+    one, two = (list(ALIKE[what](place.Order).tuples()) for place in mixed)
+    assert one and [type(value) for row in two for value in row] == [
+        type(value) for row in one for value in row
+    ]
+    assert two == [tuple(pytest.approx(v) if isinstance(v, float) else v for v in row) for row in one]
