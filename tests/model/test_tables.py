@@ -320,3 +320,28 @@ def test_a_plain_peewee_model_bound_elsewhere_is_refused_in_a_subquery(
 
     with pytest.raises(CrossDatabaseQuery):
         world.User.select().where(world.User.id.in_(Plain.select(Plain.id))).execute()
+
+
+def test_a_table_itself_is_asked_where_its_model_lives(lites: Databases, world: Any) -> None:
+    table = world.Order._meta.table
+    clone = table.clone()
+    with sent_to(lites) as sent:
+        assert [row["total"] for row in table.select(table.total)] == [1]
+        with use_db("third"):
+            assert [row["total"] for row in clone.select(clone.total)] == [1]
+    assert sent.where() == ["other", "third"]
+    assert type(table.clone()) is type(table)
+
+
+def test_a_plain_model_of_another_database_is_not_joined(lites: Databases, world: Any) -> None:
+    class Plain(peewee.Model):
+        user = IntegerField()
+
+        class Meta:
+            database = peewee.DatabaseProxy()
+
+    Plain._meta.database.initialize(lites["other"])
+    query = world.User.select().join(Plain, on=(Plain.user == world.User.id))
+    with sent_to(lites) as sent, pytest.raises(CrossDatabaseQuery, match="Plain, a plain Peewee model"):
+        list(query)
+    assert sent.log == []

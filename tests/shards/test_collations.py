@@ -104,6 +104,24 @@ def test_a_collation_of_the_users_own_is_not_guessed() -> None:
     own.close_all()
 
 
+def test_bytes_of_utf_16_are_not_in_the_order_of_code_points() -> None:
+    own = Databases({"default": "sqlite:///:memory:"})
+    own["default"].execute_sql("PRAGMA encoding = 'UTF-16le'")
+    own["default"].execute_sql("CREATE TABLE words (word TEXT)")
+    rules = rules_of(own["default"], "words", None)
+    assert set(rules) == {None} and rules[None].prepare is None and not rules[None].exact
+    assert rules[None].name == "BINARY in UTF-16le"
+    own.close_all()
+
+
+def test_what_no_rule_here_is_known_for_is_not_guessed() -> None:
+    assert (
+        named("mysql", "`utf8mb4_bin`").prepare is None
+        and named("mysql", "`utf8mb4_bin`").name == "utf8mb4_bin"
+    )
+    assert named("sqlite", '"BINARY"') is BINARY
+
+
 def test_padding_is_as_good_as_spaces() -> None:
     one, two, three = (PadWeight(key, b"\0 ") for key in (b"\0a", b"\0a\0 \0 ", b"\0a\0\t"))
     assert one == two and hash(one) == hash(two) and not one < two and not two < one

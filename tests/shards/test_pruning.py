@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from peewee import EXCLUDED, CharField, DateField, ForeignKeyField, IntegerField, Value, fn
+from peewee import EXCLUDED, CharField, DateField, Expression, ForeignKeyField, IntegerField, Value, fn
 
 from peewee_multidb import (
     ConfigurationError,
@@ -446,3 +446,29 @@ def test_a_rule_that_gives_an_unknown_shard_is_not_followed() -> None:
 
     with pytest.raises(ConfigurationError, match="returned 'nowhere', which is not among its shards"):
         Lost.create(number=1)
+
+
+@pytest.mark.parametrize(
+    ("condition", "left"),
+    [
+        (lambda n: Expression(4, "=", n), ["s1"]),
+        (lambda n: n.in_(Value([1, 4])), ["s1"]),
+        (lambda n: n.in_([None, 4]), ["s1"]),
+        (lambda n: ~(n.not_in([1, 4])), ["s1"]),
+        (lambda n: ~(n != 4), ["s1"]),
+        (lambda n: (n == 1) & n.in_([1, 2]), ["s1"]),
+        (lambda n: n.in_([1, 4, 2]) & (n > 3), ["s1"]),
+        (lambda n: (n == 1) & (n == 2), []),
+        (lambda n: n.between(9, 3), []),
+        (lambda n: ~n.between(1, 4), ["s0", "s1", "s2"]),
+        (lambda n: n.in_([1, fn.ABS(4)]), ["s0", "s1", "s2"]),
+        (lambda n: n.not_in([1, fn.ABS(4)]), ["s0", "s1", "s2"]),
+        (lambda n: n.between(fn.ABS(1), 1), ["s0", "s1", "s2"]),
+        (lambda n: n.between(None, 1), ["s0", "s1", "s2"]),
+        (lambda n: n == fn.ABS(4), ["s0", "s1", "s2"]),
+        (lambda n: n > "x", ["s0", "s1", "s2"]),
+    ],
+)
+def test_a_condition_leaves_the_shards_that_may_have_its_rows(condition: Any, left: list[str]) -> None:
+    query = Item.select().where(condition(Item.number))
+    assert sorted(explain_route(query).databases) == left

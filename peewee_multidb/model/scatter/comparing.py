@@ -14,7 +14,7 @@ from .locality import nullable_sources
 from .nodes import Kind, base_field, collation_in, fields_in, kind_of, plain, source_of
 from .refusals import refused
 
-__all__ = ["Columns", "Comparing"]
+__all__ = ["Columns", "Comparing", "collation_of"]
 
 Prepare = Callable[[Any], Any]
 
@@ -59,14 +59,15 @@ class Comparing:
             position: of its value among the columns.
             columns: where a sort key of the server's can be added.
         """
-        at, prepare = self.key(node, position, columns, "ORDER BY", getattr(ordering, "collation", None))
+        at, prepare = self.key(node, position, columns, "ORDER BY", collation_of(ordering))
         descending, nulls_first = self.direction(ordering, node)
         return Term(at, descending, nulls_first, prepare)
 
     def direction(self, ordering: Any, node: Any) -> tuple[bool, bool | None]:
         """Return whether a term of an ORDER BY falls, and whether NULL comes first; None if there is none."""
         descending = isinstance(ordering, stock.Ordering) and ordering.direction == "DESC"
-        nulls = getattr(ordering, "nulls", None)
+        # A Function makes up every attribute that it is asked for.
+        nulls = ordering.nulls if isinstance(ordering, stock.Ordering) else None
         if not self.may_be_null(node):
             return descending, None
         if nulls:
@@ -189,6 +190,11 @@ class Comparing:
             return _with_nan(value)
 
         return no_text
+
+
+def collation_of(ordering: Any) -> str | None:
+    """Return the collation that a term of an ORDER BY names, if it does."""
+    return ordering.collation if isinstance(ordering, stock.Ordering) else None
 
 
 def _is_single(node: Any) -> bool:

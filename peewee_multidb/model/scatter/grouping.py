@@ -8,7 +8,7 @@ from typing import Any
 from ...shards.aggregates import Aggregate
 from ...shards.merging import Tagged, Term, key_function
 from ..stock import stock
-from .comparing import Columns, Comparing, comparable
+from .comparing import Columns, Comparing, collation_of, comparable
 from .evaluating import Evaluator, Values, calculation, is_true
 from .locality import model_of, sharded_home
 from .mixing import summing
@@ -204,7 +204,7 @@ class GroupsPlan:
         position = selected_position(self._query, ordering)
         node = plain(ordering if position is None else self._query._returning[position])
         wanted = signature(node)
-        collation = getattr(ordering, "collation", None)
+        collation = collation_of(ordering)
         if collation is None and wanted in self._positions and node in _Same(self._key_nodes):
             # The group's own key, whose sort key the shards send along.
             number = [signature(one) for one in self._key_nodes].index(wanted)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
-from peewee import SQL, Case, fn
+from peewee import SQL, Case, Negated, Value, fn
 
 from peewee_multidb import Databases, ScatterNotSupported
 from tests.conftest import NewUrl
@@ -116,6 +117,57 @@ def test_division_is_left_to_mysql_alone(maria: tuple[Shop, Shop]) -> None:
     Order = maria[1].Order
     with pytest.raises(ScatterNotSupported, match="the operator /"):
         list(Order.select(fn.SUM(Order.amount) / fn.COUNT(Order.id)).tuples())
+
+
+def test_division_by_zero_is_nothing_for_sqlite(lite: tuple[Shop, Shop]) -> None:
+    one, three = answers(
+        lite, lambda F: F.select(F.qty, fn.SUM(F.amount) / (fn.COUNT(F.id) - fn.COUNT(F.id))).group_by(F.qty)
+    )
+    assert {row[1] for row in one} == {row[1] for row in three} == {None}
+
+
+NOT_CALCULATED: dict[str, tuple[Callable[[Any], Any], str]] = {
+    "a Decimal": (lambda F: fn.SUM(F.price) > Decimal("1.5"), "a Decimal in HAVING is text for SQLite"),
+    "a date": (lambda F: fn.MAX(F.day) > fn.MIN(F.day), "a str in HAVING is compared by rules of the engine"),
+    "a pattern": (lambda F: fn.SUM(F.amount) % "1%", "the operator LIKE in HAVING is not calculated here"),
+    "a function of aggregates": (
+        lambda F: fn.ABS(fn.SUM(F.amount)) > 1,
+        r"ABS\(\) in HAVING cannot be calculated from the parts of a group",
+    ),
+    "raw SQL": (lambda F: fn.SUM(F.amount) > SQL("1.5"), "a SQL in HAVING cannot be calculated"),
+}
+
+
+@pytest.mark.parametrize("what", NOT_CALCULATED)
+def test_what_python_would_calculate_otherwise_is_refused(what: str, lite: tuple[Shop, Shop]) -> None:
+    condition, sentence = NOT_CALCULATED[what]
+    Order = lite[1].Order
+    with pytest.raises(ScatterNotSupported, match=sentence):
+        list(Order.select(Order.qty).group_by(Order.qty).having(condition(Order)).tuples())
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        lambda F: fn.COUNT(F.id) > Value(3),
+        lambda F: fn.COUNT(F.id) > SQL("3"),
+        lambda F: Negated(fn.COUNT(F.id) > 3),
+        lambda F: fn.SUM(F.rate) > fn.SUM(F.amount),
+    ],
+)
+def test_numbers_are_compared_however_they_are_written(condition: Any, lite: tuple[Shop, Shop]) -> None:
+    one, three = answers(
+        lite,
+        lambda F: (
+            F.select(F.qty, F.status).group_by(F.qty, F.status).having(condition(F)).order_by(F.qty, F.status)
+        ),
+    )
+    assert three == one
+    assert (
+        0
+        < len(one)
+        < len(list(lite[0].Order.select(lite[0].Order.qty, lite[0].Order.status).distinct().tuples()))
+    )
 
 
 @pytest.mark.parametrize("what", HAVING)

@@ -262,6 +262,29 @@ def test_a_failure_inside_a_transaction_leaves_it_to_its_owner(each: Databases) 
     assert Item.select().using("s0").count() == 10
 
 
+def test_a_timeout_stops_what_runs_in_a_transaction_of_sqlite(lite: Databases) -> None:
+    Item = filled(lite)
+    endless = "WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c) SELECT COUNT(*) FROM c"
+
+    def work(job: Any) -> int:
+        sql = endless if job.name == "s1" else "SELECT 7"
+        return int(job.database.execute_sql(sql).fetchone()[0])
+
+    with lite["s1"].atomic():
+        Item.insert(key=301, name="kept").execute()
+        shards = Item.select()._database
+
+        def endless_work(job: Any) -> int:
+            with job.on(job.database):
+                return work(job)
+
+        with pytest.raises(ScatterTimeout, match=r"'s1'.* within 0\.2 s"):
+            gather(shards.jobs(endless_work), Options(timeout=0.2))
+        assert lite["s1"].in_transaction()
+        assert gather(shards.jobs(lambda job: job.name), Options(timeout=20)) == list(SHARDS)
+    assert Item.get(Item.key == 301).name == "kept"
+
+
 def test_rows_of_other_databases_are_prefetched(lite: Databases) -> None:
     Item = filled(lite)
 
