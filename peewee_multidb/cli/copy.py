@@ -53,7 +53,7 @@ def copy(
     again = [word for word in sys.argv[1:] if word not in ("--resume", "--json")]
     app.hint = f"what is committed stays; `multidb {shlex.join([*again, '--resume'])}` goes on"
     if dry_run:
-        return _print_plan(app, job.plan())
+        return _print_plan(app, job.plan(append=append, resume=resume))
     try:
         report = job.run(append=append, resume=resume)
     except CopyError as error:

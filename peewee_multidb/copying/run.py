@@ -69,11 +69,15 @@ class Copy:
 
     # Planning
 
-    def plan(self) -> CopyPlan:
+    def plan(self, *, append: bool = False, resume: bool = False) -> CopyPlan:
         """Return what would be copied, and why that cannot be done if it cannot; nothing is changed.
 
         Every row is looked at whose type says that it may not fit. A table that is yet to be made is not
         compared: the copy itself does so before the first row.
+
+        Args:
+            append: as for `run`.
+            resume: as for `run`.
         """
         states, planned = self._states.all(), []
         for model in self.models:
@@ -87,7 +91,10 @@ class Copy:
                     table.count(),
                     exists,
                     None if state is None else state.rows,
-                    tuple(self._problems(model, state)) if exists else (),
+                    (
+                        *self._refusals(model, states, append, resume),
+                        *(self._problems(model, state) if exists else ()),
+                    ),
                 )
             )
         return CopyPlan(self.source, self.target, tuple(planned))
@@ -118,10 +125,11 @@ class Copy:
         """
         began = time.monotonic()
         states = self._states.all()
-        self._refuse_unfinished(states, resume)
+        for model in self.models:
+            for refusal in self._refusals(model, states, append, resume):
+                raise CopyRefused(refusal)
         made = self._make_tables()
         try:
-            self._refuse_filled(states, append)
             problems = [
                 problem
                 for model in self.models
@@ -147,39 +155,35 @@ class Copy:
         self._states.drop()
         return report
 
-    def _refuse_unfinished(self, states: dict[str, State], resume: bool) -> None:
-        for model in self.models:
-            name = self._tables[model][1].plain_name
-            state = states.get(name)
-            if state is not None and not resume:
-                raise CopyRefused(
-                    f"a copy of {name!r} from {state.source!r} to {self.target!r} is unfinished, with "
-                    f"{state.rows:,} rows there: go on with --resume (resume=True)"
-                )
-            if state is not None and state.source != self.source:
-                raise CopyRefused(
-                    f"the unfinished copy of {name!r} to {self.target!r} is from {state.source!r}, not from "
-                    f"{self.source!r}"
-                )
-
-    def _refuse_filled(self, states: dict[str, State], append: bool) -> None:
-        for model in self.models:
-            other = self._tables[model][1]
-            if not append and other.plain_name not in states and not other.is_empty():
-                raise CopyRefused(
-                    f"the table {other.plain_name!r} of {self.target!r} is not empty: empty it, or add to it "
-                    "with --append (append=True)"
-                )
-
-    def _make_tables(self) -> list[Any]:
-        missing = [model for model in self.models if not _exists(self._tables[model][1])]
-        for model in missing:
-            home = model._meta.home
-            if not home.managed:
-                raise CopyRefused(
+    def _refusals(self, model: Any, states: dict[str, State], append: bool, resume: bool) -> Iterator[str]:
+        """Yield why the copy of a table may not begin, whatever its rows are."""
+        other = self._tables[model][1]
+        name = other.plain_name
+        state = states.get(name)
+        if state is not None and not resume:
+            yield (
+                f"a copy of {name!r} from {state.source!r} to {self.target!r} is unfinished, with "
+                f"{state.rows:,} rows there: go on with --resume (resume=True)"
+            )
+        elif state is not None and state.source != self.source:
+            yield (
+                f"the unfinished copy of {name!r} to {self.target!r} is from {state.source!r}, not from "
+                f"{self.source!r}"
+            )
+        if not _exists(other):
+            if not model._meta.home.managed:
+                yield (
                     f"{model.__name__} has managed = False in its Meta, so no table is made for it: make "
                     f"{model._meta.table_name!r} in {self.target!r} first"
                 )
+        elif not append and state is None and not other.is_empty():
+            yield (
+                f"the table {name!r} of {self.target!r} is not empty: empty it, or add to it with --append "
+                "(append=True)"
+            )
+
+    def _make_tables(self) -> list[Any]:
+        missing = [model for model in self.models if not _exists(self._tables[model][1])]
         for model in missing:
             with self._all_in_target():
                 stock.Model.create_table.__func__(model, safe=True)

@@ -139,3 +139,11 @@ def test_a_dry_run_tells_how_far_an_unfinished_copy_came(filled: Project) -> Non
     assert "10 rows of an unfinished copy" in result.stdout
     sqlite3.connect("archive.db").execute("DROP TRIGGER odd")
     assert filled.json("copy", "default", "archive", "User", "--resume")["rows"] == 20
+
+
+def test_a_dry_run_refuses_what_the_copy_would_refuse(filled: Project) -> None:
+    assert filled("copy", "default", "archive", "User").exit_code == 0
+    dry = filled("copy", "default", "archive", "User", "--dry-run")
+    assert dry.exit_code == 1 and "is not empty" in dry.stdout
+    assert filled("copy", "default", "archive", "User").exit_code == 5
+    assert filled("copy", "default", "archive", "User", "--append", "--dry-run").exit_code == 0
