@@ -24,14 +24,13 @@ import click
 import peewee
 from click.shell_completion import CompletionItem
 
-from ..drivers import find
+from ..drivers.synchronous import synchronous
 from ..errors import ConfigurationError, MultiDBError, nearest
 from ..finding import Settings, find_settings, found_settings
 from ..home import Home
 from ..registry import Databases, databases
 from ..scope import use_db
-from ..settings import DatabaseSettings
-from ..urls import DatabaseURL, Secret
+from ..urls import Secret
 from .output import Output, fail
 
 #: The exit code of who answers no.
@@ -39,7 +38,7 @@ REFUSED = 5
 
 __all__ = ["App", "DatabaseName", "ModelName", "command", "common_options", "scope_of"]
 
-#: Seconds in which a PostgreSQL server has to answer, unless its settings say otherwise.
+#: Seconds in which a server has to take a connection, unless its settings say otherwise.
 PATIENCE = 10
 
 
@@ -112,7 +111,7 @@ class App:
                 _importable(found.path.resolve().parent)
             found = dataclasses.replace(
                 found,
-                databases={name: _patient(_synchronous(one)) for name, one in found.databases.items()},
+                databases={name: synchronous(one, PATIENCE) for name, one in found.databases.items()},
             )
             self._registry.apply(found)
             return found
@@ -259,32 +258,6 @@ def scope_of(name: str | None) -> AbstractContextManager[Any]:
 
 # Not in Peewee's type stubs.
 _sort_models: Any = peewee.sort_models  # type: ignore[attr-defined]
-
-
-def _synchronous(settings: DatabaseSettings) -> DatabaseSettings:
-    """Return settings with the ordinary driver of an engine in place of an asynchronous one.
-
-    Nothing here waits in a loop, and the rows are the same.
-    """
-
-    def plain(url: DatabaseURL | None) -> DatabaseURL | None:
-        try:
-            is_async = url is not None and find(url).traits.is_async
-        except ConfigurationError:
-            is_async = False  # an unknown scheme, of which the registry speaks
-        if url is None or not is_async:
-            return url
-        return dataclasses.replace(url, scheme=url.engine, module=None)
-
-    replicas = tuple(dataclasses.replace(one, url=plain(one.url)) for one in settings.replicas)
-    return dataclasses.replace(settings, url=plain(settings.url), replicas=replicas)
-
-
-def _patient(settings: DatabaseSettings) -> DatabaseSettings:
-    """Return settings with a limit of time for connecting, where the driver would wait for ever."""
-    if settings.url is None or settings.url.engine not in ("postgresql", "postgres"):
-        return settings
-    return dataclasses.replace(settings, options={"connect_timeout": PATIENCE, **settings.options})
 
 
 def _importable(folder: Path) -> None:

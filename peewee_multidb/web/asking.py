@@ -15,14 +15,15 @@ from collections.abc import Iterable
 
 import peewee
 
-from ..drivers import find, traits_of
+from ..drivers import traits_of
+from ..drivers.synchronous import synchronous
 from ..entry import Entry
 from ..errors import ConfigurationError, MultiDBError
 from ..finding import Settings
 from ..registry import Databases
 from ..settings import DatabaseSettings
 from ..status import ServerStatus, status_of
-from ..urls import DatabaseURL, Secret
+from ..urls import Secret
 from .recorder import TICKS
 from .statistics import Statistics, statistics_of
 
@@ -242,7 +243,8 @@ class Asker:
             twin = None
         else:
             assert twin is not None
-            twin.apply(Settings("the status page", databases={entry.name: _synchronous(entry.settings)}))
+            settings = dataclasses.replace(synchronous(entry.settings, PATIENCE), pool=None)
+            twin.apply(Settings("the status page", databases={entry.name: settings}))
         self._twins[entry.name] = (entry, twin)
         return twin
 
@@ -251,18 +253,3 @@ def _engine(settings: DatabaseSettings) -> str:
     if settings.url is None:
         return type(settings.database).__name__
     return settings.url.scheme.partition("+")[0]
-
-
-def _synchronous(settings: DatabaseSettings) -> DatabaseSettings:
-    def plain(url: DatabaseURL | None) -> DatabaseURL | None:
-        if url is None or not find(url).traits.is_async:
-            return url
-        return dataclasses.replace(url, scheme=url.engine, module=None)
-
-    replicas = tuple(dataclasses.replace(one, url=plain(one.url)) for one in settings.replicas)
-    options = settings.options
-    if settings.url is not None and settings.url.engine in ("postgresql", "mysql", "mariadb"):
-        # A machine that does not even refuse would be waited for much longer.
-        options = {"connect_timeout": PATIENCE, **options}
-    url = plain(settings.url)
-    return dataclasses.replace(settings, url=url, replicas=replicas, pool=None, options=options)
