@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import textwrap
 from collections.abc import Callable
@@ -71,6 +72,13 @@ filterwarnings = error
 asyncio_mode = auto
 asyncio_default_fixture_loop_scope = function
 """
+
+
+@pytest.fixture(scope="module", autouse=True)
+def nothing_left_of_others() -> None:
+    """Finalize what other tests of this process have left: a project of ours would take it for its own."""
+    for _ in range(3):  # a finalizer may leave something too
+        gc.collect()
 
 
 @pytest.fixture
